@@ -1,0 +1,105 @@
+// A view of somebody's array {dtype, shape, strides, pointer} and the two ways to refuse one.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace pylayers {
+
+enum class DType { kFloat32, kFloat64, kFloat16, kBfloat16, kInt64, kInt32, kInt8, kUint8, kBool };
+
+struct DTypeInfo {
+    DType dtype;
+    std::string_view name;  // NumPy's
+    int bytes;
+};
+
+constexpr DTypeInfo kDTypes[] = {
+    {DType::kFloat32, "float32", 4}, {DType::kFloat64, "float64", 8}, {DType::kFloat16, "float16", 2},
+    {DType::kBfloat16, "bfloat16", 2}, {DType::kInt64, "int64", 8},   {DType::kInt32, "int32", 4},
+    {DType::kInt8, "int8", 1},       {DType::kUint8, "uint8", 1},     {DType::kBool, "bool", 1},
+};
+
+constexpr DTypeInfo const& info(DType dtype) { return kDTypes[static_cast<int>(dtype)]; }
+
+constexpr int kMaxRank = 8;
+using Extents = std::array<int64_t, kMaxRank>;
+
+struct Array {
+    DType dtype = DType::kFloat32;
+    int rank = 0;
+    Extents shape{};
+    Extents strides{};  // in elements
+    void* data = nullptr;
+
+    int64_t size() const {
+        int64_t n = 1;
+        for (int i = 0; i < rank; ++i) n *= shape[i];
+        return n;
+    }
+    template <class T> T* as() const { return static_cast<T*>(data); }
+};
+
+// An argument this kernel cannot serve, though it means something: NotImplementedError in Python.
+struct NotImplemented : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// Every precondition of every op: ValueError in Python.
+inline void require(bool condition, std::string const& message) {
+    if (!condition) throw std::invalid_argument(message);
+}
+
+inline std::string to_string(Array const& x) {
+    std::string s = "(";
+    for (int i = 0; i < x.rank; ++i) s += (i ? ", " : "") + std::to_string(x.shape[i]);
+    return s + (x.rank == 1 ? ",) " : ") ") + std::string(info(x.dtype).name);
+}
+
+inline void require_dtype(char const* op, char const* name, Array const& x, DType dtype) {
+    if (x.dtype != dtype)
+        throw NotImplemented(std::string(op) + ": argument '" + name + "': expected " + std::string(info(dtype).name) +
+                             ", got " + to_string(x) + "; the kernels of this backend take no other dtype yet");
+}
+
+// Shapes are checked once more here, cheaply, since a wrong one would read foreign memory.
+inline void require_shape(char const* op, char const* name, Array const& x, std::initializer_list<int64_t> shape) {
+    bool equal = x.rank == int(shape.size());
+    for (int i = 0; equal && i < x.rank; ++i) equal = x.shape[i] == shape.begin()[i];
+    if (equal) return;
+    Array want;
+    for (int64_t n : shape) want.shape[want.rank++] = n;
+    want.dtype = x.dtype;
+    throw std::invalid_argument(std::string(op) + ": argument '" + name + "': expected " + to_string(want) + ", got " +
+                                to_string(x));
+}
+
+using OptionalArray = std::optional<Array>;
+
+// (N, C, length) or (N, C, height, width) as the latter: a line is an image one pixel high.
+inline Array as_image(char const* op, Array x) {
+    if (x.rank != 3 && x.rank != 4)
+        throw NotImplemented(std::string(op) + ": expected one or two spatial dimensions, got " + std::to_string(x.rank - 2) +
+                             "; the kernels of this backend have no others yet");
+    if (x.rank == 3) {
+        x.shape[3] = x.shape[2], x.strides[3] = x.strides[2];
+        x.shape[2] = 1, x.strides[2] = 0;
+        x.rank = 4;
+    }
+    return x;
+}
+
+// A vector of float32, or nothing.
+inline void require_row(char const* op, char const* name, OptionalArray const& x, int64_t n) {
+    if (!x) return;
+    require_dtype(op, name, *x, DType::kFloat32);
+    require_shape(op, name, *x, {n});
+}
+inline float* pointer(OptionalArray const& x) { return x ? x->as<float>() : nullptr; }
+inline int64_t stride(OptionalArray const& x) { return x ? x->strides[0] : 0; }
+
+}  // namespace pylayers

@@ -1,0 +1,32 @@
+// Sums over rows for any source of elements: rows are split over blocks, and a second pass adds the splits.
+#pragma once
+#include <algorithm>
+
+#include "csrc/launch.cuh"
+#include "csrc/ops.hpp"
+#include "kernels/column_sum.cuh"
+
+namespace pylayers {
+
+constexpr int64_t kRowsPerSplit = 1024;  // enough rows for each thread that the second pass stays small
+
+// Enough splits to give every SM a few blocks, none shorter than kRowsPerSplit.
+inline int64_t count_row_splits(int64_t rows, int64_t columns, DeviceSpec spec) {
+    int64_t const tiles = divide_up(std::max<int64_t>(columns, 1), kWarp);
+    return std::clamp<int64_t>(std::min(divide_up(rows, kRowsPerSplit), divide_up(4 * spec.sms, tiles)), 1, 1024);
+}
+
+// The sums go to y where there is one split, else to the workspace and from there to y.
+template <bool kAlongColumns, class Source>
+void sum_columns(Source const& source, int64_t rows, int64_t columns, Array const& y, OptionalArray const& workspace,
+                 Stream stream) {
+    using Kernel = ColumnSum<kAlongColumns, Source>;
+    int64_t const splits = count_row_splits(rows, columns, device_spec(stream.device));
+    require(splits == 1 || workspace, "column_sum: argument 'workspace': expected what plan_column_sum asks for, got None");
+    float* const partial = splits > 1 ? workspace->as<float>() : y.as<float>();
+    launch<Kernel>(splits * divide_up(columns, Kernel::kColumns), {source, rows, columns, divide_up(rows, splits), partial},
+                   stream);
+    if (splits > 1) add_splits(partial, splits, y.as<float>(), columns, stream);
+}
+
+}  // namespace pylayers

@@ -1,0 +1,57 @@
+// Runs an elementwise op over arrays of one shape: fewest dimensions, fastest memory last.
+#pragma once
+#include <algorithm>
+#include <cstdlib>
+#include <numeric>
+#include <span>
+
+#include "csrc/launch.cuh"
+#include "csrc/ops.hpp"
+#include "kernels/elementwise.cuh"
+
+namespace pylayers {
+
+// kMemory visits elements in the order of y's memory; kLogical in C order, for ops that use the element's number.
+enum class Order { kMemory, kLogical };
+
+// Dimensions that are one run of memory in every array become one.
+template <int kArrays> StridedIndex<kArrays> collapse(Array const* const (&arrays)[kArrays], Order order) {
+    static_assert(kMaxIndexRank == kMaxRank);
+    Array const& y = *arrays[0];
+    int axes[kMaxRank];
+    std::iota(axes, axes + y.rank, 0);
+    if (order == Order::kMemory)
+        std::stable_sort(axes, axes + y.rank, [&](int a, int b) { return std::abs(y.strides[a]) > std::abs(y.strides[b]); });
+    StridedIndex<kArrays> index{};
+    for (int axis : std::span(axes, size_t(y.rank))) {
+        int64_t const n = y.shape[axis];
+        if (n == 1) continue;
+        int const last = index.rank - 1;
+        bool joins = last >= 0;
+        for (int a = 0; joins && a < kArrays; ++a) joins = index.strides[a][last] == n * arrays[a]->strides[axis];
+        int const d = joins ? last : index.rank++;
+        index.shape[d] = joins ? index.shape[d] * n : n;
+        for (int a = 0; a < kArrays; ++a) index.strides[a][d] = arrays[a]->strides[axis];
+    }
+    return index;
+}
+
+// y = op(inputs); every array has the shape of y.
+template <class Op> void run_elementwise(char const* name, Op op, Order order, Array const& y,
+                                         Array const* const (&inputs)[Op::kInputs], Stream stream) {
+    using Kernel = Elementwise<Op>;
+    typename Kernel::Params p{.op = op, .size = y.size(), .y = y.as<float>()};
+    Array const* arrays[Kernel::kArrays] = {&y};
+    for (int a = 0; a < Op::kInputs; ++a) {
+        require_dtype(name, "x", *inputs[a], DType::kFloat32);
+        require(inputs[a]->rank == y.rank && inputs[a]->shape == y.shape,
+                std::string(name) + ": expected arrays of one shape, got " + to_string(y) + " and " + to_string(*inputs[a]));
+        arrays[a + 1] = inputs[a];
+        p.inputs[a] = inputs[a]->template as<float>();
+    }
+    p.index = collapse(arrays, order);
+    int64_t const enough = 16 * device_spec(stream.device).sms;  // a few waves; the blocks stride over the rest
+    launch<Kernel>(std::min(divide_up(p.size, Kernel::kThreads), enough), p, stream);
+}
+
+}  // namespace pylayers

@@ -1,0 +1,100 @@
+// Every primitive op of the kernels: the list of what exists. Outputs and workspaces are allocated by the caller.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "csrc/array.hpp"
+#include "csrc/runtime.hpp"
+#include "kernels/core/enums.hpp"
+
+namespace pylayers {
+
+// What a launch will be, decided from sizes alone.
+struct Plan {
+    std::string variant;
+    int64_t blocks;
+    int64_t workspace_bytes;
+    int index_bits;
+};
+
+using Arrays = std::vector<Array>;
+using Sizes = std::vector<int64_t>;
+
+// How a window moves: one number for each spatial dimension.
+struct ConvGeometry {
+    Sizes stride, padding, dilation;  // padding: before the first pixel
+    int64_t groups;
+};
+
+// variant: the name of a row of the family's table, or "" for the plan's own choice.
+
+Plan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, DeviceSpec spec, std::string const& variant);
+void gemm(Array a, Array b, OptionalArray bias, Array y, Activation activation, std::string const& variant, Stream stream);
+
+Plan plan_column_sum(int64_t rows, int64_t columns, DeviceSpec spec);
+void column_sum(Array x, Array y, OptionalArray workspace, Stream stream);
+
+// How a pooling window moves: one number for each spatial dimension.
+struct PoolGeometry {
+    Sizes kernel, stride, padding, dilation;
+};
+
+// y[i] = sum over splits of partial[split, i]; both dense.
+void add_splits(float const* partial, int64_t splits, float* y, int64_t size, Stream stream);
+
+void conv_forward(Array x, Array weight, OptionalArray bias, Array y, ConvGeometry geometry, Activation activation,
+                  std::string const& variant, Stream stream);
+void conv_input_gradient(Array dy, Array weight, Array dx, ConvGeometry geometry, std::string const& variant, Stream stream);
+Plan plan_conv_weight_gradient(Sizes const& weight_shape, int64_t pixels, DeviceSpec spec);
+void conv_weight_gradient(Array dy, Array x, Array dweight, OptionalArray workspace, ConvGeometry geometry,
+                          std::string const& variant, Stream stream);
+
+void max_pool_forward(Array x, Array y, Array indices, PoolGeometry geometry, Stream stream);
+void max_pool_backward(Array dy, Array indices, Array dx, PoolGeometry geometry, Stream stream);
+
+void activation_forward(Array x, Array y, Activation activation, Stream stream);
+void activation_backward(Array dy, Array saved, Array dx, Activation activation, Stream stream);
+
+void dropout(Array x, Array y, double p, uint64_t seed, uint64_t offset, Stream stream);
+
+void softmax_forward(Array x, Array y, bool log, Stream stream);
+void softmax_backward(Array dy, Array y, Array dx, bool log, Stream stream);
+
+void layer_norm_forward(Array x, OptionalArray weight, OptionalArray bias, Array y, Array mean, Array rstd, double eps,
+                        Stream stream);
+// The workspace is that of plan_column_sum; the two sums use it one after the other.
+void layer_norm_backward(Array dy, Array x, Array mean, Array rstd, OptionalArray weight, Array dx, Array dweight, Array dbias,
+                         OptionalArray workspace, Stream stream);
+
+int64_t cross_entropy_workspace_bytes(int64_t rows);
+void cross_entropy_forward(Array x, Array labels, OptionalArray weight, Array loss, Array normalizer, OptionalArray gradient,
+                           Array workspace, int64_t ignore_index, double smoothing, Reduction reduction, LossInput kind,
+                           Stream stream);
+void cross_entropy_backward(Array dloss, Array gradient, Array normalizer, Array dx, Stream stream);
+
+void attention_forward(Array q, Array k, Array v, OptionalArray mask, Array o, Array lse, double scale,
+                       std::optional<int64_t> diagonal, Stream stream);
+int64_t attention_backward_workspace_bytes(int64_t batch, int64_t heads, int64_t queries);
+void attention_backward(Array grad_o, Array q, Array k, Array v, Array o, Array lse, OptionalArray mask, Array dq, Array dk,
+                        Array dv, Array workspace, double scale, std::optional<int64_t> diagonal, Stream stream);
+
+struct AdamRates {
+    double lr, beta1, beta2, eps, weight_decay;
+};
+struct SgdRates {
+    double lr, momentum, dampening, weight_decay;
+};
+
+// The bytes of the work list that the ops over lists of tensors upload to.
+int64_t tensor_list_bytes(int64_t count);
+void adam(Arrays const& parameters, Arrays const& gradients, Arrays const& exp_avgs, Arrays const& exp_avg_sqs, Arrays const& steps,
+          OptionalArray norm, Array workspace, AdamRates rates, bool decoupled, bool maximize, BiasCorrection bias_correction,
+          Stream stream);
+void sgd(Arrays const& parameters, Arrays const& gradients, Arrays const& momenta, Arrays const& steps, OptionalArray norm,
+         Array workspace, SgdRates rates, bool nesterov, bool maximize, Stream stream);
+int64_t gradient_norm_workspace_bytes(Sizes const& sizes);
+void gradient_norm(Arrays const& gradients, Array norm, Array list_workspace, Array workspace, Stream stream);
+
+}  // namespace pylayers

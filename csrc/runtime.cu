@@ -1,0 +1,158 @@
+// The device through the CUDA runtime: the only cuda*() calls of the project.
+#include "csrc/runtime.hpp"
+
+#include <cuda_runtime.h>
+#include <pybind11/stl.h>
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "csrc/launch.cuh"
+
+namespace pylayers {
+namespace {
+
+struct CudaFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+void check(cudaError_t error, char const* call, std::string const& what = "") {
+    if (error == cudaSuccess) return;
+    (void)cudaGetLastError();  // a launch error must not be reported again by the next call
+    std::string message = std::string(call) + " failed with " + cudaGetErrorName(error) + " (" +
+                          std::to_string(int(error)) + "): " + cudaGetErrorString(error);
+    if (error == cudaErrorNoKernelImageForDevice)
+        message += "; rebuild for this GPU: pip install --no-cache-dir --force-reinstall pylayers";
+    throw CudaFailure(message + (what.empty() ? "" : "; " + what));
+}
+
+// Makes `device` current for a scope.
+class DeviceGuard {
+  public:
+    explicit DeviceGuard(int device) {
+        check(cudaGetDevice(&previous_), "cudaGetDevice");
+        if (device != previous_) check(cudaSetDevice(device), "cudaSetDevice");
+        changed_ = device != previous_;
+    }
+    ~DeviceGuard() {
+        if (changed_) cudaSetDevice(previous_);
+    }
+
+  private:
+    int previous_ = 0;
+    bool changed_ = false;
+};
+
+// In recording mode nothing reaches the driver: launches and uploads are noted, so that the host side is testable
+// without a GPU and the cost of a call can be measured.
+struct Record {
+    std::string name;
+    int64_t blocks;
+    int threads, shared_bytes;
+    Stream stream;
+};
+
+std::mutex mutex;  // guards everything below
+bool recording = false;
+std::vector<Record> records;
+std::optional<DeviceSpec> planned_spec;
+std::map<int, DeviceSpec> specs;
+
+bool note(Record record) {
+    std::lock_guard lock(mutex);
+    if (recording) records.push_back(std::move(record));
+    return recording;
+}
+
+DeviceSpec query(int device) {
+    cudaDeviceProp p;
+    check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
+    return {p.major * 10 + p.minor, p.multiProcessorCount, int64_t(p.sharedMemPerBlockOptin), int64_t(p.l2CacheSize)};
+}
+
+}  // namespace
+
+DeviceSpec device_spec(int device) {
+    std::lock_guard lock(mutex);
+    if (planned_spec) return *planned_spec;
+    if (recording) return {};
+    auto const found = specs.find(device);
+    return found != specs.end() ? found->second : specs.emplace(device, query(device)).first->second;
+}
+
+void launch(Launch const& what, void** parameters, Stream stream) {
+    if (what.blocks == 0) return;
+    if (what.blocks < 0 || what.blocks > 2147483647)
+        throw std::invalid_argument(std::string(what.name) + ": a grid holds at most 2147483647 blocks, got " +
+                                    std::to_string(what.blocks));
+    if (note({std::string(what.name), what.blocks, what.threads, what.shared_bytes, stream})) return;
+    DeviceGuard guard(stream.device);
+    if (what.shared_bytes > 48 * 1024)
+        check(cudaFuncSetAttribute(what.entry, cudaFuncAttributeMaxDynamicSharedMemorySize, what.shared_bytes),
+              "cudaFuncSetAttribute", std::string(what.name));
+    check(cudaLaunchKernel(what.entry, dim3(unsigned(what.blocks)), dim3(unsigned(what.threads)), parameters,
+                           size_t(what.shared_bytes), reinterpret_cast<cudaStream_t>(stream.handle)),
+          "cudaLaunchKernel", std::string(what.name));
+}
+
+void upload(void* to, void const* from, int64_t bytes, Stream stream) {
+    if (bytes == 0 || note({"upload", bytes, 0, 0, stream})) return;
+    DeviceGuard guard(stream.device);
+    // From pageable memory the runtime stages the bytes before it returns.
+    check(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, reinterpret_cast<cudaStream_t>(stream.handle)),
+          "cudaMemcpyAsync");
+}
+
+void bind_runtime(pybind11::module_& m) {
+    namespace py = pybind11;
+    static py::handle const cuda_error = py::object(py::module_::import("pylayers.errors").attr("CudaError")).release();
+    py::register_exception_translator([](std::exception_ptr p) {
+        try {
+            if (p) std::rethrow_exception(p);
+        } catch (CudaFailure const& e) {
+            PyErr_SetString(cuda_error.ptr(), e.what());
+        }
+    });
+    m.def("driver_version", [] {
+        int version = 0;
+        check(cudaDriverGetVersion(&version), "cudaDriverGetVersion");
+        return version;
+    });
+    m.def("runtime_version", [] { return CUDART_VERSION; });
+    m.def("device_count", [] {
+        int count = 0;
+        check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+        return count;
+    });
+    m.def("device_name", [](int device) {
+        cudaDeviceProp p;
+        check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
+        return std::string(p.name);
+    });
+    m.def("record", [](bool on) {
+        std::lock_guard lock(mutex);
+        recording = on;
+        records.clear();
+    });
+    m.def("take_records", [] {
+        std::lock_guard lock(mutex);
+        py::list list;
+        for (auto& r : records)
+            list.append(py::make_tuple(r.name, r.blocks, r.threads, r.shared_bytes, r.stream.handle, r.stream.device));
+        records.clear();
+        return list;
+    });
+    m.def("set_device_spec", [](int capability, int sms, int64_t shared_bytes, int64_t l2_bytes) {
+        std::lock_guard lock(mutex);
+        planned_spec = DeviceSpec{capability, sms, shared_bytes, l2_bytes};
+    });
+    m.def("clear_device_spec", [] {
+        std::lock_guard lock(mutex);
+        planned_spec.reset();
+    });
+}
+
+}  // namespace pylayers

@@ -1,0 +1,35 @@
+// The shape of a kernel that gives each row of a matrix to a warp or to a block.
+#pragma once
+#include "kernels/core/math.cuh"
+#include "kernels/core/ptx.cuh"
+#include "kernels/core/reduce.cuh"
+
+namespace pylayers {
+using namespace ptx;
+
+// kRowThreads share a row: 32, or the whole block.
+template <int kRowThreads> struct RowKernel {
+    static constexpr int kThreads = 256;
+    static constexpr int kBlocksPerSm = 2;
+    static constexpr Target kTarget = Target::kAny;
+    static constexpr int kRowsPerBlock = kThreads / kRowThreads;
+    static_assert(kRowThreads == kWarp || kRowThreads == kThreads);
+
+    // Calls body(row, lane, turn) for every row of this block's share; all threads of a row come along together.
+    // `turn` alternates between 0 and 1, for scratch memory that the previous row may still be reading.
+    template <class Body> DEVICE static void for_rows(int64_t rows, Body body) {
+        int turn = 0;
+        int64_t const step = block_count() * kRowsPerBlock;
+        for (int64_t row = block_index() * kRowsPerBlock + thread_index() / kRowThreads; row < rows; row += step, turn ^= 1)
+            body(row, thread_index() % kRowThreads, turn);
+    }
+};
+
+// A matrix with any strides.
+template <class T> struct Rows {
+    T* data;
+    int64_t row_stride, column_stride;
+    DEVICE T& at(int64_t row, int64_t column) const { return data[row * row_stride + column * column_stride]; }
+};
+
+}  // namespace pylayers

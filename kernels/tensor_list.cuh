@@ -1,0 +1,65 @@
+// One launch over a list of tensors of any sizes and dtypes: each block takes one chunk of one tensor.
+#pragma once
+#include "kernels/core/math.cuh"
+#include "kernels/core/ptx.cuh"
+
+namespace pylayers {
+using namespace ptx;
+
+enum class ElementType : int32_t { kFloat32, kBfloat16, kFloat16 };
+
+struct TensorItem {
+    void *parameter, *gradient, *first, *second;  // second moment last; null where the optimizer has none
+    uint32_t* step;                               // steps taken, and a counter of this launch's finished chunks
+    int64_t size, first_chunk;                    // of the launch
+    ElementType type, moment_type;                // of parameter and gradient, of the moments
+};
+
+constexpr int64_t kChunk = 4096;  // elements of a block: 16 a thread, small enough to balance the last wave
+
+HOST_DEVICE constexpr int64_t count_chunks(int64_t size) { return size > 0 ? divide_up(size, kChunk) : 1; }
+
+struct TensorList {
+    TensorItem const* items;  // in device memory
+    int64_t count;
+
+    // The tensor that chunk `chunk` of the launch belongs to.
+    DEVICE TensorItem find(int64_t chunk) const {
+        int64_t low = 0, high = count - 1;
+        while (low < high) {
+            int64_t const middle = (low + high + 1) / 2;
+            if (items[middle].first_chunk <= chunk) low = middle;
+            else high = middle - 1;
+        }
+        return items[low];
+    }
+};
+
+// Calls f with a pointer of the element type.
+template <class F> DEVICE void with_type(void* p, ElementType type, F f) {
+    switch (type) {
+        case ElementType::kFloat32: return f(static_cast<float*>(p));
+        case ElementType::kBfloat16: return f(static_cast<bf16*>(p));
+        case ElementType::kFloat16: return f(static_cast<fp16*>(p));
+    }
+}
+
+// Calls body(i) for the elements of this block's chunk.
+template <int kThreads, class Body> DEVICE void for_chunk(TensorItem const& item, int64_t chunk, Body body) {
+    int64_t const begin = (chunk - item.first_chunk) * kChunk;
+    int64_t const end = begin + kChunk < item.size ? begin + kChunk : item.size;
+    for (int64_t i = begin + thread_index(); i < end; i += kThreads) body(i);
+}
+
+// Counts this chunk as finished; the tensor's last chunk advances its step. Every chunk has read the step before.
+DEVICE void finish_chunk(TensorItem const& item) {
+    if (thread_index() != 0) return;
+    fence_device();
+    uint32_t const last = uint32_t(count_chunks(item.size)) - 1;
+    if (atomic_increment(&item.step[1], last) == last) item.step[0] += 1;
+}
+
+// Whether `norm` of gradient_norm says that some gradient is not finite.
+DEVICE bool must_skip(float const* norm) { return norm && norm[1] != 0.0f; }
+
+}  // namespace pylayers

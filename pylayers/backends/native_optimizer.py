@@ -1,0 +1,81 @@
+"""The ops over lists of tensors behind the compiled module: one launch for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pylayers.backends.native_memory import address, address_or_none, alike, new, stream
+from pylayers.backends.protocol import BiasCorrection
+
+Array = Any
+
+
+def list_workspace(module: Any, beside: Array, count: int) -> Array:
+    """Memory for the work list of `count` tensors."""
+    return new(beside, (module.tensor_list_bytes(count),), "uint8")
+
+
+class OptimizerKernels:
+    """Part of `Native`."""
+
+    module: Any
+
+    def sgd(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        momenta: Sequence[Array | None],
+        steps: Sequence[Array],
+        lr: float,
+        momentum: float,
+        dampening: float,
+        weight_decay: float,
+        nesterov: bool,
+        maximize: bool,
+        norm: Array | None = None,
+    ) -> None:
+        if not parameters:
+            return
+        gradients = [alike(g, p) for g, p in zip(gradients, parameters, strict=True)]
+        lists = [[address(x) for x in tensors if x is not None] for tensors in (parameters, gradients, momenta, steps)]
+        space = list_workspace(self.module, parameters[0], len(parameters))
+        rates = self.module.SgdRates(lr, momentum, dampening, weight_decay)
+        on = stream(parameters[0])
+        self.module.sgd(*lists, address_or_none(norm), address(space), rates, nesterov, maximize, on)
+
+    def adam(
+        self,
+        parameters: Sequence[Array],
+        gradients: Sequence[Array],
+        exp_avgs: Sequence[Array],
+        exp_avg_sqs: Sequence[Array],
+        steps: Sequence[Array],
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+        decoupled: bool,
+        maximize: bool,
+        bias_correction: BiasCorrection,
+        norm: Array | None = None,
+    ) -> None:
+        if not parameters:
+            return
+        gradients = [alike(g, p) for g, p in zip(gradients, parameters, strict=True)]
+        tensors = parameters, gradients, exp_avgs, exp_avg_sqs, steps
+        lists = [[address(x) for x in group] for group in tensors]
+        space = list_workspace(self.module, parameters[0], len(parameters))
+        rates = self.module.AdamRates(lr, beta1, beta2, eps, weight_decay)
+        choices = decoupled, maximize, bias_correction
+        self.module.adam(*lists, address_or_none(norm), address(space), rates, *choices, stream(parameters[0]))
+
+    def gradient_norm(self, gradients: Sequence[Array]) -> Array:
+        norm = new(gradients[0], (2,))
+        partial = new(norm, (self.module.gradient_norm_workspace_bytes([g.size for g in gradients]),), "uint8")
+        space = list_workspace(self.module, norm, len(gradients))
+        self.module.gradient_norm(
+            [address(g) for g in gradients], address(norm), address(space), address(partial), stream(norm)
+        )
+        return norm
