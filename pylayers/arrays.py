@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pylayers import host_memory
 from pylayers.errors import expected
 
 Array = Any
@@ -41,7 +42,7 @@ class NumpyLibrary:
     namespace = np
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
-        return np.empty(shape, dtype)
+        return host_memory.empty(shape, dtype)
 
     def address(self, x: Array) -> Address:
         return x.__array_interface__["data"][0], x.dtype.name, x.shape, x.strides

@@ -1,0 +1,70 @@
+"""Cross-entropy of integer labels against logits, log-probabilities or probabilities, with its gradient.
+
+With q[j] = weight[j] (label_smoothing / n + (1 - label_smoothing) [j = label]), a row's loss is -sum of q[j] log p[j].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pylayers.backends.protocol import Array, Loss, Reduction
+from pylayers.backends.reference.precision import operation
+from pylayers.backends.reference.softmax import softmax_forward
+
+CLIP = 1e-7  # Keras's epsilon
+
+
+def log_probabilities(x: Array, kind: Loss) -> Array:
+    """log p of the rows of x."""
+    if kind == "logits":
+        return softmax_forward(x, log=True)
+    return np.log(np.clip(x, CLIP, 1 - CLIP)) if kind == "probabilities" else x
+
+
+@operation()
+def cross_entropy_forward(
+    x: Array,
+    labels: Array,
+    weight: Array | None,
+    ignore_index: int,
+    label_smoothing: float,
+    reduction: Reduction,
+    kind: Loss,
+    gradient: bool,
+) -> tuple[Array, Array, Array | None]:
+    """As `protocol.Backend.cross_entropy_forward`."""
+    rows, n = x.shape
+    labels = labels.astype(np.int64)
+    ignored = labels == ignore_index
+    index = np.arange(rows), np.where(ignored, 0, labels)
+    weight = np.ones(n, x.dtype) if weight is None else weight
+    own = np.where(ignored, 0, weight[index[1]])  # the weight of each row's label
+    log_p = log_probabilities(x, kind)
+
+    loss = -(1 - label_smoothing) * own * log_p[index]
+    if label_smoothing:  # otherwise 0 * -inf would turn a certain row's loss into NaN
+        loss -= label_smoothing / n * (log_p @ weight)
+    loss[ignored] = 0
+    normalizer = own.sum(keepdims=True) if reduction == "mean" else np.ones(1, x.dtype)
+    if reduction != "none":
+        loss = loss.sum(keepdims=True) / normalizer
+    if not gradient:
+        return loss, normalizer, None
+
+    if kind == "logits":
+        dx = np.exp(log_p) * ((1 - label_smoothing) * own + label_smoothing / n * weight.sum())[:, None]
+    else:
+        dx = np.zeros(x.shape, x.dtype)
+    dx[index] -= (1 - label_smoothing) * own
+    if label_smoothing:
+        dx -= label_smoothing / n * weight
+    if kind == "probabilities":
+        dx = np.where((x >= x.dtype.type(CLIP)) & (x <= x.dtype.type(1 - CLIP)), dx / x, 0)
+    dx[ignored] = 0
+    return loss, normalizer, dx
+
+
+@operation()
+def cross_entropy_backward(dloss: Array, gradient: Array, normalizer: Array) -> Array:
+    """As `protocol.Backend.cross_entropy_backward`; 0 where every row was ignored, as in torch."""
+    return gradient * np.where(normalizer == 0, 0, dloss / normalizer)[:, None]

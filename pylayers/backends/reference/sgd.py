@@ -1,0 +1,58 @@
+"""Stochastic gradient descent with momentum, as torch.optim.SGD, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pylayers.backends.protocol import Array
+from pylayers.backends.reference.optimizer import Formula, stopped, update
+
+
+def sgd_formula(
+    lr: float, momentum: float, dampening: float, weight_decay: float, nesterov: bool, maximize: bool, first: bool
+) -> Formula:
+    """d = g + weight_decay p; m = momentum m + (1 - dampening) d (m = d at first); p -= lr (m or d + momentum m)."""
+
+    def formula(scratch: Array, gradient: Array, parameter: Array, m: Array | None = None) -> None:
+        d, s = scratch
+        np.multiply(gradient, -1 if maximize else 1, out=d)
+        if weight_decay:
+            d += np.multiply(parameter, weight_decay, out=s)
+        if m is not None:
+            if first:
+                m[...] = d
+            else:
+                m *= momentum
+                m += np.multiply(d, 1 - dampening, out=s)
+            if nesterov:
+                d += np.multiply(m, momentum, out=s)
+            else:
+                d = m
+        parameter -= np.multiply(d, lr, out=s)
+
+    return formula
+
+
+def sgd(
+    parameters: Sequence[Array],
+    gradients: Sequence[Array],
+    momenta: Sequence[Array | None],
+    steps: Sequence[Array],
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+    norm: Array | None = None,
+) -> None:
+    """As `protocol.Backend.sgd`."""
+    if stopped(norm):
+        return
+    for parameter, gradient, m, step in zip(parameters, gradients, momenta, steps, strict=True):
+        first = int(step[0]) == 0
+        formula = sgd_formula(lr, momentum, dampening, weight_decay, nesterov, maximize, first)
+        update(formula, gradient, [parameter] if m is None else [parameter, m])
+        step[0] += 1
