@@ -1,0 +1,269 @@
+"""The tape: Function records how a tensor was computed, and backward walks the records in reverse."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pylayers import arrays, dtypes
+from pylayers._tensor import DETACHED, Hook, Tensor, Version
+from pylayers.accumulate import accumulate, run_hooks
+from pylayers.context import grad_enabled
+from pylayers.errors import expected
+from pylayers.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from pylayers.ops.array import PLAIN, as_operand, sum_to
+
+__all__ = [
+    "Function", "Tensor", "backward", "enable_grad", "increment_version", "is_grad_enabled", "no_grad",
+    "set_grad_enabled",
+]  # fmt: skip
+
+Array = Any
+Edge = tuple["Function | Tensor", int, tuple[int, ...], Any]  # to whom, which output, its shape, its dtype
+
+SECOND_TIME = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been"
+    " freed). Saved intermediate values of the graph are freed when you call .backward(). Specify retain_graph=True if"
+    " you need to backward through the graph a second time or if you need to access saved tensors after calling"
+    " backward."
+)
+
+STALE = (
+    "the memory of this tensor was changed in place, with grad recorded, through another view of it: its own history"
+    " would be wrong. Use the tensor that was changed, or take the view after the change"
+)
+
+_sequence_numbers = itertools.count()
+
+
+class Function:
+    """One recorded operation; subclasses give `forward` and `backward` on plain arrays, as static methods.
+
+    ``forward(ctx, *args)`` gets the plain array in place of each Tensor and returns an array or a tuple of them.
+    ``backward(ctx, *dys)`` gets one gradient for each output, of any strides (None for an output of integers), and
+    returns one gradient or None for each argument of forward. `ctx` is the record itself: `ctx.save` keeps arrays for
+    `ctx.saved`, `ctx.needs_input_grad` says which arguments want a gradient; names not used in this class are free.
+    """
+
+    needs_input_grad: tuple[bool, ...]
+    edges: Sequence[Edge | None]
+    outputs: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and dtype of each, only where there are several
+    sequence_number: int  # what is computed later has the higher one
+    is_view = False  # whether a result lies in the memory of an argument
+    hooks: dict[int, list[Hook]] | None = None  # what to call with the gradient of an output
+    retained: dict[int, Callable[[], Tensor | None]] | None = (
+        None  # weak references to outputs that keep their gradient
+    )
+    _saved: tuple[Array | None, ...] | None = ()
+    _versions: Sequence[tuple[Version, int] | None] = ()
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """Computes the result from plain arrays."""
+        raise NotImplementedError
+
+    @staticmethod
+    def backward(ctx: Any, *dys: Any) -> Any:
+        """Computes the gradients of the arguments from those of the results."""
+        raise NotImplementedError(f"the derivative of {type(ctx).__name__} is not implemented")
+
+    def save(self, *saved: Array | None) -> None:
+        """Keeps arrays until backward; those in the memory of the Tensors of `apply` are guarded against changes."""
+        self._saved = saved
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}Backward>"
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """What `save` was given; RuntimeError, in torch's words, after a change in place or when it was freed."""
+        if self._saved is None:
+            raise RuntimeError(SECOND_TIME)
+        for array, seen in zip(self._saved, self._versions, strict=False):
+            if array is not None and seen is not None and seen[0].changes != seen[1]:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation:"
+                    f" [{array.dtype.name} {list(array.shape)}], saved by {type(self).__name__}, is at version"
+                    f" {seen[0].changes}; expected version {seen[1]} instead."
+                )
+        return self._saved
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Computes `forward` and, where an argument requires grad, records it; Tensors out."""
+        ctx = cls()
+        recording = grad_enabled.get()
+        values: list[Any] = []
+        edges: list[Edge | None] = []
+        tensors: list[Tensor] = []
+        for x in args:
+            edge = None
+            if isinstance(x, Tensor):
+                if x.history != x.version.recorded and x.history != DETACHED:
+                    raise NotImplementedError(STALE)
+                tensors.append(x)
+                values.append(x.array)
+                if recording and x._requires_grad:
+                    edge = _edge(x)
+            else:
+                values.append(x if type(x) in PLAIN else as_operand(cls.__name__, x))
+            edges.append(edge)
+        ctx.needs_input_grad = needs = tuple([edge is not None for edge in edges])
+        result = cls.forward(ctx, *values)
+        node = ctx if True in needs else None
+        several = type(result) is tuple
+        outputs = [_output(y, tensors, node) for y in result] if several else [_output(result, tensors, node)]
+        if node is not None:
+            ctx.sequence_number = next(_sequence_numbers)
+            ctx.edges = edges
+            if several:
+                ctx.outputs = tuple([(y.array.shape, y.array.dtype) for y in outputs])
+                for index, y in enumerate(outputs):
+                    y.output_index = index
+            if ctx._saved:
+                known = tensors + outputs
+                ctx._versions = [_seen(x, known) for x in ctx._saved]
+        return tuple(outputs) if several else outputs[0]
+
+
+def _output(y: Array, tensors: list[Tensor], node: Function | None) -> Tensor:
+    """A result as a Tensor; one that lies in an argument's memory shares its version."""
+    if isinstance(y, np.generic):
+        y = np.asarray(y)
+    out = Tensor.__new__(Tensor)
+    out.array = y
+    for x in tensors:
+        if y is x.array or (y.base is not None and _root(y) is _root(x.array)):
+            out.version, out.history = x.version, x.version.recorded
+            if node is not None:
+                node.is_view = True
+            break
+    else:
+        out.version = Version()
+    if node is not None and y.dtype in dtypes.FLOATING:
+        out._requires_grad = True
+        out.grad_fn = node
+    return out
+
+
+def _root(x: Array) -> Array:
+    """The array that owns the memory of x."""
+    while type(x.base) is type(x):
+        x = x.base
+    return x
+
+
+def _seen(saved: Array | None, known: list[Tensor]) -> tuple[Version, int] | None:
+    """The version of what is saved, if it lies in the memory of a known tensor."""
+    for x in known:
+        if saved is x.array:
+            return x.version, x.version.changes
+    if isinstance(saved, np.generic) or not arrays.is_array(saved):
+        return None
+    root = _root(saved)
+    version = next((x.version for x in known if _root(x.array) is root), None)
+    return None if version is None else (version, version.changes)
+
+
+def _edge(x: Tensor) -> Edge:
+    return x.grad_fn or x, x.output_index, x.array.shape, x.array.dtype
+
+
+def increment_version(x: Tensor) -> None:
+    """Tells the tape that the array of x was changed in place."""
+    x.version.changes += 1
+
+
+def backward(x: Tensor, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
+    """Adds the gradient of x, times `gradient` (1 for one element), to `grad` of every leaf it was computed from.
+
+    `retain_graph` keeps what was saved for another backward. RuntimeError, in torch's words, for a tensor without
+    history, a second backward, a changed array, or a missing gradient; ValueError for a gradient of another shape.
+    """
+    if create_graph:
+        raise NotImplementedError("backward: create_graph=True, gradients of gradients, is not available")
+    if not x.requires_grad:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    if gradient is None:
+        if x.array.size != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        dx = arrays.namespace(x.array).ones_like(x.array)
+    else:
+        dx = gradient.array if isinstance(gradient, Tensor) else as_operand("backward", gradient)
+        if not arrays.is_array(dx) or dx.shape != x.shape:
+            raise expected("backward", "gradient", f"an array of shape {x.shape}", getattr(dx, "shape", dx))
+        if dx.dtype not in dtypes.FLOATING:
+            raise expected("backward", "gradient", "a floating dtype", dx.dtype.name, error=TypeError)
+    with no_grad(), np.errstate(all="ignore"):
+        for leaf, held in _sweep(_edge(x), dx, retain_graph).values():
+            run_hooks(leaf.hooks, held)
+            accumulate(leaf, held)
+
+
+def _sweep(root: Edge, dx: Array, retain_graph: bool) -> dict[int, tuple[Tensor, list[Array]]]:
+    """Runs the records from the latest to the earliest; the gradients of the leaves, each in a list of one."""
+    leaves: dict[int, tuple[Tensor, list[Array]]] = {}
+    pending: dict[Function, list[Array | None]] = {}
+    queue: list[tuple[int, Function]] = []
+    edges: Sequence[Edge | None] = (root,)
+    gradients: tuple[Array | None, ...] = (dx,)
+    node = None
+    while True:
+        for edge, dx in zip(edges, gradients, strict=True):
+            if edge is None or dx is None:
+                continue
+            target, index, shape, dtype = edge
+            if isinstance(dx, np.generic):
+                dx = np.asarray(dx)
+            if dx.shape != shape or dx.dtype != dtype:
+                dx = _fitted(dx, shape, dtype, node)
+            if isinstance(target, Tensor):
+                slots, index = leaves.setdefault(id(target), (target, [None]))[1], 0
+            elif target in pending:
+                slots = pending[target]
+            else:
+                slots = pending[target] = [None] * max(1, len(target.outputs))
+                heapq.heappush(queue, (-target.sequence_number, target))
+            slots[index] = dx if slots[index] is None else slots[index] + dx
+        if not queue:
+            return leaves
+        node = heapq.heappop(queue)[1]
+        gradients, edges = _gradients(node, pending.pop(node)), node.edges
+        if not retain_graph and node._saved:
+            node._saved = None
+
+
+def _gradients(node: Function, dys: list[Array | None]) -> tuple[Array | None, ...]:
+    """What `backward` of the node returns, one for each argument."""
+    for index, hooks in (node.hooks or {}).items():
+        if dys[index] is not None:
+            held = [dys[index]]
+            run_hooks(hooks, held)
+            dys[index] = held[0]
+    for index, reference in (node.retained or {}).items():
+        output = reference()
+        if output is not None and dys[index] is not None:
+            accumulate(output, [dys[index]])
+    for index, (shape, dtype) in enumerate(node.outputs):
+        if dys[index] is None and dtype in dtypes.FLOATING:
+            xp = arrays.namespace(next(dy for dy in dys if dy is not None))
+            dys[index] = xp.broadcast_to(xp.zeros((), dtype), shape)
+    result = node.backward(node, *dys)
+    if type(result) is not tuple and not any(node.needs_input_grad[1:]):
+        result = (result,) + (None,) * (len(node.edges) - 1)
+    if type(result) is not tuple or len(result) != len(node.edges):
+        count = f"{len(result)} gradients" if type(result) is tuple else "one gradient"
+        raise RuntimeError(f"{type(node).__name__}.backward returned {count} for {len(node.edges)} arguments")
+    return result
+
+
+def _fitted(dx: Array, shape: tuple[int, ...], dtype: Any, node: Function | None) -> Array:
+    """The gradient of what was broadcast or promoted on its way in."""
+    summed = sum_to(dx, shape)
+    if summed.shape != shape:
+        raise RuntimeError(f"{type(node).__name__}.backward returned a gradient of shape {dx.shape} for shape {shape}")
+    return summed.astype(dtype, copy=False)
