@@ -1,0 +1,80 @@
+"""relu, sigmoid, tanh, gelu and silu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pylayers.autograd import Function, Tensor
+from pylayers.backends.protocol import Activation
+from pylayers.functional.array import tensor_method
+from pylayers.ops import activation as ops
+from pylayers.ops import checks
+
+Array = Any
+
+
+class Activate(Function):
+    """y = activation(x)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Array, activation: Activation) -> Array:
+        y = ops.activation_forward(x, activation)
+        ctx.activation = activation
+        ctx.save(y if ops.saves_result(activation) else x)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Array) -> tuple[Array, None]:
+        return ops.activation_backward(dy, ctx.saved[0], ctx.activation), None
+
+
+def fused(
+    product: Callable[[Activation | None], Array], activation: Activation | None, recorded: bool
+) -> tuple[Array, Array | None]:
+    """product(activation) and what the activation's gradient needs: its result, or, kept apart, its argument."""
+    if activation is None:
+        return product(None), None
+    checks.choice("activation", "activation", activation, ops.ACTIVATIONS)
+    if ops.saves_result(activation) or not recorded:
+        y = product(activation)
+        return y, y
+    x = product(None)
+    return ops.activation_forward(x, activation), x
+
+
+@tensor_method
+def relu(input: Any, inplace: bool = False) -> Tensor:
+    """max(x, 0), any shape; NaN stays NaN."""
+    refuse_inplace("relu", inplace)
+    return Activate.apply(input, "relu")
+
+
+@tensor_method
+def sigmoid(input: Any) -> Tensor:
+    """1 / (1 + exp(-x)), any shape."""
+    return Activate.apply(input, "sigmoid")
+
+
+@tensor_method
+def tanh(input: Any) -> Tensor:
+    """The hyperbolic tangent, any shape."""
+    return Activate.apply(input, "tanh")
+
+
+def gelu(input: Any, approximate: str = "none") -> Tensor:
+    """x Phi(x) with the normal distribution function, or its tanh approximation with approximate="tanh"; any shape."""
+    checks.choice("gelu", "approximate", approximate, ("none", "tanh"))
+    return Activate.apply(input, "gelu" if approximate == "none" else "gelu_tanh")
+
+
+def silu(input: Any, inplace: bool = False) -> Tensor:
+    """x sigmoid(x), any shape."""
+    refuse_inplace("silu", inplace)
+    return Activate.apply(input, "silu")
+
+
+def refuse_inplace(op: str, inplace: bool) -> None:
+    """NotImplementedError for inplace=True."""
+    if inplace:
+        raise NotImplementedError(f"{op}: inplace=True is not there yet; use the returned tensor with inplace=False")

@@ -1,0 +1,1 @@
+"""Results of torch, kept in the repository, and what they are results of."""

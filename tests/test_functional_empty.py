@@ -1,0 +1,60 @@
+"""Arrays without elements, at every axis where torch takes them: result and gradients are torch's, on every backend."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+
+import pylayers
+import pylayers.nn.functional as F
+from pylayers.autograd import Tensor
+
+CASES: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
+    "linear, no rows": (lambda F, x, w, b: F.linear(x, w, b), ((0, 3), (4, 3), (4,))),
+    "linear, nothing summed": (lambda F, x, w, b: F.linear(x, w, b), ((2, 0), (4, 0), (4,))),
+    "conv2d": (lambda F, x, w, b: F.conv2d(x, w, b, padding=1), ((0, 2, 5, 5), (3, 2, 3, 3), (3,))),
+    "max_pool2d": (lambda F, x: F.max_pool2d(x, 2), ((0, 2, 4, 4),)),
+    "relu": (lambda F, x: F.relu(x), ((0, 3),)),
+    "softmax, no rows": (lambda F, x: F.softmax(x, dim=1), ((0, 3),)),
+    "softmax, no columns": (lambda F, x: F.softmax(x, dim=1), ((3, 0),)),
+    "layer_norm": (lambda F, x, w, b: F.layer_norm(x, (4,), w, b), ((0, 4), (4,), (4,))),
+    "attention, no queries": (
+        lambda F, q, k, v: F.scaled_dot_product_attention(q, k, v),
+        ((2, 3, 0, 4), (2, 3, 5, 4), (2, 3, 5, 4)),
+    ),
+    "attention, no keys": (
+        lambda F, q, k, v: F.scaled_dot_product_attention(q, k, v),
+        ((2, 3, 5, 4), (2, 3, 0, 4), (2, 3, 0, 4)),
+    ),
+    "dropout": (lambda F, x: F.dropout(x, 0.5), ((0, 3),)),
+    "mse_loss": (lambda F, x, t: F.mse_loss(x, t, reduction="sum"), ((0, 3), (0, 3))),
+}
+
+
+@pytest.mark.parametrize("backend", ["reference", "emulated"])
+@pytest.mark.parametrize("name", CASES)
+def test_empty(name: str, backend: str) -> None:
+    torch = pytest.importorskip("torch")
+    if backend == "emulated":
+        emulated.load()
+    call, shapes = CASES[name]
+    arrays = [np.asarray(np.random.default_rng(0).normal(size=shape), np.float32) for shape in shapes]
+    theirs = [torch.tensor(x, requires_grad=True) for x in arrays]
+    wanted = call(torch.nn.functional, *theirs)
+    wanted.backward(torch.full_like(wanted, 1.5))
+    ours = [Tensor(x, requires_grad=True) for x in arrays]
+    with pylayers.backend(backend) if backend == "emulated" else contextlib.nullcontext():
+        got = call(F, *ours)
+        got.backward(Tensor(np.full(got.shape, 1.5, np.float32)))
+    pairs = [(got.detach(), wanted.detach()), *((p.grad, q.grad) for p, q in zip(ours, theirs, strict=True))]
+    for mine, its in pairs:
+        assert mine.shape == tuple(its.shape)
+        assert abs(mine.numpy() - its.numpy()).max(initial=0) <= 1e-6
+
+
+def test_the_mean_of_no_loss_is_nan() -> None:
+    assert np.isnan(F.cross_entropy(np.zeros((0, 3)), np.zeros(0, np.int64)).item())
