@@ -30,8 +30,9 @@ struct AttentionShape {
     // The score of query i and key j, -inf where j is out of sight.
     DEVICE float score(int64_t b, int64_t h, int64_t i, int64_t j) const {
         if (i >= queries || j >= keys || (limited && j > i + diagonal)) return -INFINITY;
-        float const s = scale * dot(q.at(b, h, i), q.column, k.at(b, h, j), k.column, d);
-        return mask.data ? s + mask.at(b, h, i)[j * mask.column] : s;
+        float const m = mask.data ? mask.at(b, h, i)[j * mask.column] : 0.0f;
+        if (m == -INFINITY) return m;  // whatever the key holds
+        return scale * dot(q.at(b, h, i), q.column, k.at(b, h, j), k.column, d) + m;
     }
 };
 

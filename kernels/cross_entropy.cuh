@@ -117,7 +117,8 @@ struct CrossEntropyReduce {
 
 struct CrossEntropyBackward {
     static constexpr int kInputs = 3;  // the stored gradient, and dloss and the normalizer spread over it
-    DEVICE float operator()(int64_t, float const (&x)[3]) const { return x[0] * x[1] / x[2]; }
+    // A row that does not count has gradient 0 even where nothing counts and the normalizer is 0.
+    DEVICE float operator()(int64_t, float const (&x)[3]) const { return x[0] == 0.0f ? 0.0f : x[0] * x[1] / x[2]; }
 };
 
 }  // namespace pylayers

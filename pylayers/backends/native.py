@@ -44,7 +44,8 @@ class Native(OptimizerKernels):
         y = new(x, (x.shape[1],), x.dtype)
         on = stream(x)
         plan = self.module.plan_column_sum(x.shape[0] * x.shape[2], x.shape[1], self.module.device_spec(on[1]))
-        self.module.column_sum(address(x), address(y), address_or_none(workspace(x, plan.workspace_bytes)), on)
+        space = workspace(x, plan.workspace_bytes)
+        self.module.column_sum(address(x), address(y), address_or_none(space), on)
         return y
 
     def _geometry(self, stride: Sizes, padding: Pads, dilation: Sizes, groups: int) -> Any:
@@ -103,7 +104,8 @@ class Native(OptimizerKernels):
         on = stream(x)
         pixels = dy.size // max(dy.shape[1], 1)
         plan = self.module.plan_conv_weight_gradient(weight_shape, pixels, self.module.device_spec(on[1]))
-        operands = address(dy), address(x), address(dweight), address_or_none(workspace(x, plan.workspace_bytes))
+        space = workspace(x, plan.workspace_bytes)
+        operands = address(dy), address(x), address(dweight), address_or_none(space)
         geometry = self._geometry(stride, padding, dilation, groups)
         self.module.conv_weight_gradient(*operands, geometry, variant, on)
         return dweight
@@ -196,8 +198,9 @@ class Native(OptimizerKernels):
         on = stream(x)
         plan = self.module.plan_column_sum(x.shape[0], x.shape[1], self.module.device_spec(on[1]))
         inputs = address(dy), address(x), address(mean), address(rstd), address_or_none(weight)
-        outputs = address(dx), address(dweight), address(dbias)
-        self.module.layer_norm_backward(*inputs, *outputs, address_or_none(workspace(x, plan.workspace_bytes)), on)
+        space = workspace(x, plan.workspace_bytes)
+        outputs = address(dx), address(dweight), address(dbias), address_or_none(space)
+        self.module.layer_norm_backward(*inputs, *outputs, on)
         return dx, dweight, dbias
 
     def attention_forward(

@@ -1,0 +1,34 @@
+"""One body of a test for every backend that is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import emulated
+import pytest
+import subject
+
+
+@pytest.fixture(params=["reference", "emulated", "cuda"])
+def on(request: pytest.FixtureRequest) -> subject.Subject:
+    """Each backend as a `Subject`: ``on(op, *arrays)``."""
+    reason = subject.available(request.param)
+    if reason:
+        pytest.skip(f"{request.param}: {reason}")
+    return subject.Subject(request.param)
+
+
+@pytest.fixture(params=["emulated", "cuda"])
+def kernels(request: pytest.FixtureRequest) -> subject.Subject:
+    """The backends that run our kernels, for what only kernels do: variants, schedules, guard pages."""
+    reason = subject.available(request.param)
+    if reason:
+        pytest.skip(f"{request.param}: {reason}")
+    return subject.Subject(request.param)
+
+
+@pytest.fixture(params=subject.SCHEDULES, ids=lambda s: f"{s[0]}{s[1]}")
+def scheduled(request: pytest.FixtureRequest) -> Iterator[subject.Subject]:
+    """The emulated backend under each schedule, planned for a device so small that blocks loop over their work."""
+    with emulated.schedule(*request.param), emulated.device_spec(sms=1):
+        yield subject.Subject("emulated")

@@ -1,0 +1,36 @@
+"""The same values in memory of different orders, signs, gaps and offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+def _reversed(x: np.ndarray) -> np.ndarray:
+    backwards = (slice(None, None, -1),) * x.ndim
+    return np.ascontiguousarray(x[backwards])[backwards]
+
+
+def _stepped(x: np.ndarray) -> np.ndarray:
+    gaps = np.full([2 * n for n in x.shape], np.nan if x.dtype.kind == "f" else 113, x.dtype)
+    view = gaps[(slice(None, None, 2),) * x.ndim]
+    view[...] = x
+    return view
+
+
+def _offset(x: np.ndarray) -> np.ndarray:
+    memory = np.full(x.size + 1, np.nan if x.dtype.kind == "f" else 113, x.dtype)
+    memory[1:] = x.ravel()
+    return memory[1:].reshape(x.shape)
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "contiguous": np.ascontiguousarray,
+    "transposed": lambda x: np.ascontiguousarray(x.T).T,
+    "last_two_swapped": lambda x: np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2) if x.ndim > 1 else x,
+    "channels_last": lambda x: np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1) if x.ndim > 1 else x,
+    "reversed": _reversed,
+    "stepped": _stepped,
+    "offset": _offset,
+}

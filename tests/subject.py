@@ -1,0 +1,112 @@
+"""A backend under test: every op runs on guarded copies of its inputs and into poisoned outputs, twice."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import emulated
+import numpy as np
+
+from pylayers import arrays, backends
+
+Array = Any
+SCHEDULES = [("forward", 0), ("reverse", 0), *[("random", s) for s in (1, 2, 3)], *[("priority", s) for s in (1, 2, 3)]]
+
+
+def available(name: str) -> str:
+    """Why the backend cannot be tested here; empty when it can."""
+    if name == "emulated":
+        emulated.load()
+    if name == "cuda":
+        try:
+            backends.load("cuda").module.device_name(0)  # type: ignore[attr-defined]
+            arrays.cupy_library()
+        except Exception as error:
+            return f"no GPU: {error}"
+    return ""
+
+
+def map_arrays(change: Callable[[Array], Array], value: Any) -> Any:
+    """The value with every array in it, in lists and tuples too, changed."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(map_arrays(change, item) for item in value)
+    return change(value) if arrays.is_array(value) else value
+
+
+def same_strides(x: np.ndarray, empty: Callable[..., Array], strided: Callable[..., Array]) -> Array:
+    """A copy of x with the strides of x, in memory that holds no more than x spans; gaps are whatever `empty` gives."""
+    reach = [(n - 1) * stride // x.itemsize for n, stride in zip(x.shape, x.strides)] if x.size else []
+    low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
+    memory = empty((high - low + 1,) if x.size else (0,), x.dtype)
+    copy = strided(memory[-low:], x.shape, x.strides)
+    if x.size:
+        copy[...] = x
+    return copy
+
+
+class Subject:
+    """Calls ops of one backend on NumPy arrays and returns NumPy arrays."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.backend = backends.load(name)
+
+    def place(self, x: np.ndarray) -> Array:
+        """x where the backend works, its strides kept, flush against memory that nobody may touch."""
+        if self.name == "cuda":
+            import cupy
+
+            return same_strides(x, cupy.empty, cupy.lib.stride_tricks.as_strided)
+        return same_strides(x, emulated.guarded_empty, np.lib.stride_tricks.as_strided)
+
+    def take(self, x: Array) -> np.ndarray:
+        return x.get() if self.name == "cuda" else np.array(x)
+
+    @contextlib.contextmanager
+    def poisoned(self, fill: int) -> Iterator[None]:
+        """New arrays hold `fill` in every byte."""
+        if self.name != "cuda":
+            with emulated.guarded_outputs(fill):
+                yield
+            return
+        original = arrays.CupyLibrary.empty
+
+        def empty(library: Any, shape: Any, dtype: Any, device: str) -> Array:
+            x = original(library, shape, dtype, device)
+            x.data.memset(fill, x.nbytes)
+            return x
+
+        arrays.CupyLibrary.empty = empty  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            arrays.CupyLibrary.empty = original  # type: ignore[method-assign]
+
+    def __call__(self, op: str, *args: Any, **options: Any) -> Any:
+        """The op's result, having asserted that inputs are untouched and that no output depends on its memory's past."""
+        results = []
+        for fill in (0xFF, 0x7E):  # NaN, and 8.5e37
+            placed = map_arrays(self.place, args)
+            with self.poisoned(fill):
+                result = getattr(self.backend, op)(*placed, **options)
+            results.append(map_arrays(self.take, result))
+            map_arrays_pairs(assert_identical, placed, args, self.take, f"{op} changed an input")
+        map_arrays_pairs(assert_identical, results[1], results[0], self.take, f"{op} depends on what its outputs held")
+        return results[0]
+
+
+def map_arrays_pairs(check: Callable[..., None], a: Any, b: Any, take: Callable[[Array], Array], what: str) -> None:
+    """Calls check on the arrays that stand at the same places of a and b."""
+    if isinstance(a, (list, tuple)):
+        for x, y in zip(a, b, strict=True):
+            map_arrays_pairs(check, x, y, take, what)
+    elif arrays.is_array(a):
+        check(a if isinstance(a, np.ndarray) else take(a), np.asarray(b), what)
+
+
+def assert_identical(a: np.ndarray, b: np.ndarray, what: str) -> None:
+    """Bit for bit."""
+    assert a.shape == b.shape and a.dtype == b.dtype, what
+    assert np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes(), what

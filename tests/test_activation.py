@@ -1,0 +1,63 @@
+"""Activations and their derivatives, element by element, for any shape and strides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from bounds import assert_as_good, reference, truth
+from layouts import LAYOUTS
+from subject import Subject
+
+ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu"]
+SHAPES = [(), (1,), (0,), (3, 0, 2), (257,), (5, 1, 7), (2, 3, 4, 5), (1, 70000)]
+
+
+def saved(x: np.ndarray, activation: str) -> np.ndarray:
+    return reference.activation_forward(x, activation) if activation in ("relu", "sigmoid", "tanh") else x
+
+
+def check(on: Subject, x: np.ndarray, dy: np.ndarray, activation: str, change=lambda x: x) -> None:
+    kept = saved(x, activation)
+    for op, args in [("activation_forward", (x, activation)), ("activation_backward", (dy, kept, activation))]:
+        changed = [change(a) if isinstance(a, np.ndarray) else a for a in args]
+        assert_as_good(on(op, *changed), truth(op, *args), getattr(reference, op)(*args), 3, f"{op} {activation}")
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes(on: Subject, shape: tuple[int, ...], activation: str) -> None:
+    rng = np.random.default_rng(1)
+    check(on, *(np.asarray(3 * rng.standard_normal(shape), np.float32) for _ in range(2)), activation)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides(on: Subject, layout: str, activation: str) -> None:
+    rng = np.random.default_rng(2)
+    check(on, *(rng.standard_normal((3, 5, 7)).astype(np.float32) for _ in range(2)), activation, LAYOUTS[layout])
+
+
+def test_operands_of_different_strides(on: Subject) -> None:
+    rng = np.random.default_rng(3)
+    x, dy = (rng.standard_normal((4, 5, 6)).astype(np.float32) for _ in range(2))
+    want = truth("activation_backward", dy, x, "relu")
+    for name, change in LAYOUTS.items():
+        np.testing.assert_array_equal(on("activation_backward", change(dy), x, "relu"), want, err_msg=name)
+        np.testing.assert_array_equal(on("activation_backward", dy, change(x), "relu"), want, err_msg=name)
+    ones = np.broadcast_to(np.float32(1), x.shape)
+    np.testing.assert_array_equal(on("activation_backward", ones, x, "relu"), (x > 0).astype(np.float32))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_special_values(on: Subject, activation: str) -> None:
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 100.0, -100.0, 1e30], np.float32)
+    with np.errstate(all="ignore"):
+        want = reference.activation_forward(x, activation)  # what float32 makes of them
+        got = on("activation_forward", x, activation)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-37, equal_nan=True)
+
+
+def test_schedules(scheduled: Subject) -> None:
+    x = np.random.default_rng(4).standard_normal((3, 2000)).astype(np.float32)
+    check(scheduled, x, x[::-1], "tanh")

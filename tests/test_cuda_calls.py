@@ -1,0 +1,87 @@
+"""The cuda half of every op without a GPU: launches, streams, devices, workspaces, and memory that runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import emulated
+import fake_cuda
+import numpy as np
+import pytest
+from op_cases import OPS
+from subject import map_arrays
+
+from pylayers import backends
+from pylayers.backends.protocol import Backend
+
+
+@pytest.fixture
+def gpu() -> Iterator[fake_cuda.FakeCuda]:
+    with fake_cuda.installed() as fake:
+        yield fake
+
+
+def call(gpu: fake_cuda.FakeCuda, op: str, device: int = 0) -> Any:
+    args = map_arrays(lambda x: gpu.array(x, device), OPS[op])
+    return getattr(backends.load("cuda"), op)(*args)
+
+
+def test_every_kernel_op_has_a_case() -> None:
+    ops = {name for name in vars(Backend) if not name.startswith("_")}
+    assert ops - set(OPS) == {"average_pool_forward", "average_pool_backward"}  # what has no kernel yet
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_launches_are_those_of_the_emulator(gpu: fake_cuda.FakeCuda, op: str) -> None:
+    call(gpu, op)
+    recorded = [(r.kernel, r.blocks) for r in gpu.launches() if r.kernel != "upload"]
+    module = emulated.load()
+    module.clear_launches()
+    getattr(backends.load("emulated"), op)(*map_arrays(np.array, OPS[op]))
+    ran = [(kernel, blocks) for kernel, blocks, *_ in module.launches()]
+    assert [blocks for _, blocks in recorded] == [blocks for _, blocks in ran]
+    assert [name.split("<")[0].split("::")[-1] for name, _ in recorded] == [n.split("<")[0].split("::")[-1] for n, _ in ran]
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_stream_device_and_library(gpu: fake_cuda.FakeCuda, op: str) -> None:
+    gpu.streams = {0: 111, 1: 222}
+    result = call(gpu, op, device=1)  # while device 0 is current
+    launches = gpu.launches()
+    assert launches and {(r.stream, r.device) for r in launches} == {(222, 1)}
+    assert all(isinstance(x, fake_cuda.FakeArray) and x.device.id == 1 for x in fake_cuda.flat(result))
+    assert all(device == 1 for *_, device in gpu.allocations)
+    assert gpu.current_device == 0
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_allocation_may_fail(gpu: fake_cuda.FakeCuda, op: str) -> None:
+    call(gpu, op)
+    count = len(gpu.allocations)
+    gpu.launches()
+    for number in range(count):
+        gpu.allocations, gpu.fail_at = [], number
+        with pytest.raises(MemoryError, match="bytes"):
+            call(gpu, op)
+        assert not gpu.launches(), "something was launched before all of its memory was there"
+    gpu.allocations, gpu.fail_at = [], None
+    call(gpu, op)
+    assert gpu.launches()
+
+
+def test_arrays_on_two_devices_are_refused(gpu: fake_cuda.FakeCuda) -> None:
+    a = gpu.array(np.zeros((2, 2), np.float32), 0)
+    b = gpu.array(np.zeros((2, 2), np.float32), 1)
+    with pytest.raises(TypeError, match=r"matmul: argument 'device': expected all arrays on one device, got cuda:0 and cuda:1"):
+        backends.of("matmul", a, b)
+    with pytest.raises(TypeError, match=r"got cpu and cuda:0"):
+        backends.of("matmul", a, np.zeros((2, 2)))
+
+
+def test_work_lists_are_uploaded_in_the_stream(gpu: fake_cuda.FakeCuda) -> None:
+    call(gpu, "adam")
+    assert [r.kernel.split("::")[-1] for r in gpu.launches()] == ["upload", "Adam"]
+    call(gpu, "gradient_norm")
+    names = [r.kernel.split("::")[-1] for r in gpu.launches()]
+    assert names == ["upload", "GradientNormChunk", "GradientNormSum"]
