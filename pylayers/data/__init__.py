@@ -1,0 +1,10 @@
+"""Data sets of images: scikit-learn's handwritten digits, MNIST, and files in the IDX format."""
+
+from __future__ import annotations
+
+from pylayers.data.digits import digits
+from pylayers.data.idx import read_idx
+from pylayers.data.images import Images
+from pylayers.data.mnist import mnist
+
+__all__ = ["Images", "digits", "mnist", "read_idx"]
