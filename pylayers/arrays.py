@@ -21,7 +21,9 @@ Address = tuple[int, str, tuple[int, ...], tuple[int, ...]]  # pointer, dtype na
 class Library(Protocol):
     """An array library."""
 
-    namespace: Any  # the module with its functions: numpy, cupy
+    @property
+    def namespace(self) -> Any:
+        """The module with the library's functions: numpy, cupy."""
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
         """New C-contiguous array with any content."""
@@ -130,8 +132,14 @@ def is_array(x: object) -> bool:
 
 def memory_order(x: Array) -> tuple[int, ...]:
     """The axes of x from the slowest in memory to the fastest."""
-    # On a tie the axis of size 1 is the faster: a channels-last image of one channel stays channels last.
-    return tuple(sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), x.shape[axis] == 1, axis)))
+    strides, long = [abs(s) for s in x.strides], [a for a in range(x.ndim) if x.shape[a] != 1]
+    order = sorted(range(x.ndim), key=lambda a: (-strides[a], x.shape[a] == 1, a))
+    if [a for a in order if a in long] != long:
+        return tuple(order)
+    # The others have one element, whose stride means nothing, except the one that says channels last: the smallest.
+    fastest = min((strides[a] for a in long), default=0)
+    last = [a for a in range(max(long, default=0)) if a not in long and strides[a] <= fastest]
+    return (*(a for a in range(x.ndim) if a not in last), *last)
 
 
 def empty_like(x: Array, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Array:

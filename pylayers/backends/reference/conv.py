@@ -128,7 +128,7 @@ def conv_forward(
     if not y.size:
         return y
     if not standard(y):
-        y[...] = conv_forward(np.ascontiguousarray(x), weight, bias, stride, padding, dilation, groups, activation)
+        y[...] = conv_forward(x.copy(order="C"), weight, bias, stride, padding, dilation, groups, activation)
         return y
     inner = columns_inside(x, groups)
     w = weight_matrix(weight, groups, inner)
