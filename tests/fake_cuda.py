@@ -38,8 +38,10 @@ class FakeArray:
     """Shape, strides and a pointer on a device. Views work; values do not exist."""
 
     __array_ufunc__ = None
+    fills = 0  # arrays filled with one number, as an optimizer does with its moments before the first step
 
-    def __init__(self, layout: np.ndarray, device: int) -> None:
+    def __init__(self, layout: np.ndarray, device: int, base: FakeArray | None = None) -> None:
+        self.base = base
         self._layout = layout  # host memory of the same size, never read: it lends its address and its views
         self.device = types.SimpleNamespace(id=device)
         self.data = types.SimpleNamespace(ptr=layout.__array_interface__["data"][0])
@@ -50,13 +52,18 @@ class FakeArray:
     def _view(self, layout: np.ndarray) -> FakeArray:
         if layout.size and not np.shares_memory(layout, self._layout):
             raise AssertionError("fake_cuda: this view would be a copy on the GPU, by no kernel of ours")
-        return FakeArray(layout, self.device.id)
+        return FakeArray(layout, self.device.id, self if self.base is None else self.base)
 
     def __len__(self) -> int:
         return len(self._layout)
 
     def __getitem__(self, key: Any) -> FakeArray:
         return self._view(self._layout[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if key is not Ellipsis or not isinstance(value, (int, float)):
+            raise AssertionError("fake_cuda: this assignment would run on the GPU, by no kernel of ours")
+        FakeArray.fills += 1
 
     @property
     def T(self) -> FakeArray:
@@ -117,6 +124,7 @@ class FakeCuda:
         cupy: Any = types.ModuleType("cupy")
         cupy.ndarray = FakeArray
         cupy.empty = self.empty
+        cupy.ones_like = lambda x: self.empty(x.shape, x.dtype)  # the cotangent of a loss: one number
         cupy.broadcast_to = lambda x, shape: x._view(np.broadcast_to(x._layout, shape))
         cupy.moveaxis = lambda x, a, b: x._view(np.moveaxis(x._layout, a, b))
         cupy.swapaxes = lambda x, a, b: x.swapaxes(a, b)

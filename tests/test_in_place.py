@@ -1,0 +1,139 @@
+"""Changes in place: who sees them, which are recorded, which are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tape import LEAF, MODIFIED, leaf
+
+import pylayers
+from pylayers.autograd import Tensor, no_grad
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_changes_in_place_of_what_was_saved() -> None:
+    x, factor = leaf(1, 2), pylayers.tensor([3.0, 4.0], dtype="float64")
+    changes: list[Callable[[], Any]] = [
+        lambda: factor.add_(1), lambda: factor.__setitem__(0, 1), lambda: factor[1:].zero_(), lambda: factor.T.mul_(2),
+        lambda: factor.detach().fill_(1), lambda: factor.view(2, 1)[0].fill_(5), lambda: factor.normal_(),
+        lambda: pylayers.increment_version(factor), lambda: factor.masked_fill_(factor > 0, 1),
+        lambda: factor.uniform_(),
+    ]  # fmt: skip
+    for change in changes:
+        y = x * factor
+        change()
+        with pytest.raises(RuntimeError, match=MODIFIED):
+            y.backward(np.ones(2))
+        y = (x * factor.view(1, 2)) * 2  # a view was saved, its base is changed
+        change()
+        with pytest.raises(RuntimeError, match=MODIFIED):
+            y.backward(np.ones((1, 2)))
+    assert x.grad is None
+
+
+def test_changed_results_and_parameters() -> None:
+    x = leaf(1, 2)
+    y = x.exp()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match=MODIFIED):
+        y.backward(np.ones(2))
+    weight = leaf(2, 3)
+    z = x * weight
+    with no_grad():
+        weight.sub_(1)
+    with pytest.raises(RuntimeError, match=MODIFIED):
+        z.backward(np.ones(2))
+    z = x + weight  # addition saves nothing
+    with no_grad():
+        weight -= 1
+    z.backward(np.ones(2))
+    assert weight.grad.tolist() == [1, 1] and weight.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.add_(1), lambda x: x.__isub__(1), lambda x: x.__setitem__(0, 1.0), lambda x: x.zero_(),
+        lambda x: x.copy_(x.detach()), lambda x: x.mul_(x),
+    ],
+)  # fmt: skip
+def test_leaf_in_place(change: Callable[[Tensor], Any]) -> None:
+    x = leaf(1, 2)
+    with pytest.raises(RuntimeError, match=LEAF):
+        change(x)
+    assert x.tolist() == [1, 2] and x.is_leaf and x.version.changes == 0
+    for view in (x[:], x.view(2, 1)[0], x.T.unsqueeze(0)):
+        with pytest.raises(
+            RuntimeError, match="a view of a leaf Variable that requires grad is being used in an in-place"
+        ):
+            change(view)
+    with no_grad():
+        change(x)
+    assert x.is_leaf and x.requires_grad and x.version.changes > 0
+
+
+def test_in_place_is_seen_by_aliases() -> None:
+    theta = pylayers.ones(3)
+    alias, memory = theta, theta.array
+    theta -= 0.5
+    theta *= 2
+    theta /= 4
+    theta += pylayers.tensor([1.0, 2.0, 3.0])
+    assert alias is theta and theta.array is memory and memory.tolist() == [1.25, 2.25, 3.25]
+    theta[1:] -= 1
+    assert memory.tolist() == [1.25, 1.25, 2.25]
+    theta.data.fill_(7)
+    assert memory.tolist() == [7, 7, 7]
+
+
+def test_in_place_on_the_tape() -> None:
+    x = leaf(1, 2, 3)
+    h = x * 2
+    h.mul_(h)  # 4 x^2
+    h[0] = 0
+    h[1:] += x[0]
+    h.backward(np.array([1.0, 10.0, 100.0]))
+    assert x.grad.tolist() == [110, 8 * 2 * 10, 8 * 3 * 100]
+
+
+def test_buffer_filled_on_the_tape() -> None:
+    x = leaf(2.0)
+    rows = pylayers.zeros(3, 1, dtype="float64")
+    for i in range(3):
+        rows[i] = x**i if i == 0 else rows[i - 1].clone() * x
+    rows.backward(np.array([[1.0], [1.0], [1.0]]))
+    assert rows.tolist() == [[1], [2], [4]] and x.grad.tolist() == [1 + 4]
+
+
+def test_view_changed_on_the_tape() -> None:
+    x = leaf(1, 2)
+    base = x * 1
+    view = base.view(2, 1)
+    view += x.view(2, 1)  # the view goes on with its new history
+    view.backward(np.array([[1.0], [10.0]]))
+    assert x.grad.tolist() == [2, 20]
+    with pytest.raises(NotImplementedError, match="changed in place, with grad recorded, through another view"):
+        base * 2
+    base = x * 1
+    view = base[0]
+    base.mul_(3)
+    with pytest.raises(NotImplementedError, match="changed in place, with grad recorded, through another view"):
+        view.exp()
+    constant = pylayers.zeros(2, dtype="float64")
+    part = constant[:1]
+    constant += x
+    with pytest.raises(NotImplementedError, match="take the view after the change"):
+        part * 2
+    assert constant.detach().tolist() == [1, 2] and (constant[:1] * 2).requires_grad
+
+
+def test_detached_sees_changes_and_has_no_history() -> None:
+    x = leaf(1, 2)
+    y = x * 2
+    plain = y.detach()
+    y += 1
+    assert plain.tolist() == [3, 5] and (plain * 2).tolist() == [6, 10] and not plain.requires_grad
