@@ -19,9 +19,9 @@ struct DTypeInfo {
 };
 
 constexpr DTypeInfo kDTypes[] = {
-    {DType::kFloat32, "float32", 4}, {DType::kFloat64, "float64", 8}, {DType::kFloat16, "float16", 2},
-    {DType::kBfloat16, "bfloat16", 2}, {DType::kInt64, "int64", 8},   {DType::kInt32, "int32", 4},
-    {DType::kInt8, "int8", 1},       {DType::kUint8, "uint8", 1},     {DType::kBool, "bool", 1},
+    {DType::kFloat32, "float32", 4},   {DType::kFloat64, "float64", 8}, {DType::kFloat16, "float16", 2},
+    {DType::kBfloat16, "bfloat16", 2}, {DType::kInt64, "int64", 8},     {DType::kInt32, "int32", 4},
+    {DType::kInt8, "int8", 1},         {DType::kUint8, "uint8", 1},     {DType::kBool, "bool", 1},
 };
 
 constexpr DTypeInfo const& info(DType dtype) { return kDTypes[static_cast<int>(dtype)]; }
@@ -83,8 +83,8 @@ using OptionalArray = std::optional<Array>;
 // (N, C, length) or (N, C, height, width) as the latter: a line is an image one pixel high.
 inline Array as_image(char const* op, Array x) {
     if (x.rank != 3 && x.rank != 4)
-        throw NotImplemented(std::string(op) + ": expected one or two spatial dimensions, got " + std::to_string(x.rank - 2) +
-                             "; the kernels of this backend have no others yet");
+        throw NotImplemented(std::string(op) + ": expected one or two spatial dimensions, got " +
+                             std::to_string(x.rank - 2) + "; the kernels of this backend have no others yet");
     if (x.rank == 3) {
         x.shape[3] = x.shape[2], x.strides[3] = x.strides[2];
         x.shape[2] = 1, x.strides[2] = 0;

@@ -6,21 +6,21 @@ using namespace pylayers;
 
 PYBIND11_MODULE(PYLAYERS_MODULE, m) {
     py::register_exception<NotImplemented>(m, "NotImplemented", PyExc_NotImplementedError);
-    py::class_<DeviceSpec>(m, "DeviceSpec")
+    py::class_<DeviceSpec>(m, "DeviceSpec", py::module_local())
         .def(py::init<int, int, int64_t, int64_t>())
         .def_readonly("capability", &DeviceSpec::capability)
         .def_readonly("sms", &DeviceSpec::sms)
         .def_readonly("shared_bytes", &DeviceSpec::shared_bytes)
         .def_readonly("l2_bytes", &DeviceSpec::l2_bytes);
-    py::class_<Plan>(m, "Plan")
+    py::class_<Plan>(m, "Plan", py::module_local())
         .def_readonly("variant", &Plan::variant)
         .def_readonly("blocks", &Plan::blocks)
         .def_readonly("workspace_bytes", &Plan::workspace_bytes)
         .def_readonly("index_bits", &Plan::index_bits);
-    py::class_<ConvGeometry>(m, "ConvGeometry").def(py::init<Sizes, Sizes, Sizes, int64_t>());
-    py::class_<PoolGeometry>(m, "PoolGeometry").def(py::init<Sizes, Sizes, Sizes, Sizes>());
-    py::class_<AdamRates>(m, "AdamRates").def(py::init<double, double, double, double, double>());
-    py::class_<SgdRates>(m, "SgdRates").def(py::init<double, double, double, double>());
+    py::class_<ConvGeometry>(m, "ConvGeometry", py::module_local()).def(py::init<Sizes, Sizes, Sizes, int64_t>());
+    py::class_<PoolGeometry>(m, "PoolGeometry", py::module_local()).def(py::init<Sizes, Sizes, Sizes, Sizes>());
+    py::class_<AdamRates>(m, "AdamRates", py::module_local()).def(py::init<double, double, double, double, double>());
+    py::class_<SgdRates>(m, "SgdRates", py::module_local()).def(py::init<double, double, double, double>());
     bind_runtime(m);
     m.def("device_spec", &device_spec);
     m.def("plan_gemm", &plan_gemm);

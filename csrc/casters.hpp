@@ -1,4 +1,5 @@
-// What crosses the Python boundary: (pointer, dtype, shape, strides in bytes) as Array, (handle, device) as Stream, words as enums.
+// What crosses the Python boundary: (pointer, dtype, shape, strides in bytes) as Array, (handle, device) as Stream,
+// words as enums.
 #pragma once
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -46,8 +47,9 @@ template <> struct type_caster<pylayers::Array> {
             int64_t const stride = PyLong_AsLongLong(PyTuple_GET_ITEM(strides.ptr(), i));
             value.shape[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), i));
             value.strides[i] = stride / d.bytes;
-            pylayers::require(value.shape[i] <= 1 || stride % d.bytes == 0,
-                              "array: argument 'strides': expected multiples of the item size, got " + std::to_string(stride));
+            pylayers::require(
+                value.shape[i] <= 1 || stride % d.bytes == 0,
+                "array: argument 'strides': expected multiples of the item size, got " + std::to_string(stride));
         }
         if (PyErr_Occurred()) throw error_already_set();
         return true;

@@ -22,10 +22,11 @@ void sum_columns(Source const& source, int64_t rows, int64_t columns, Array cons
                  Stream stream) {
     using Kernel = ColumnSum<kAlongColumns, Source>;
     int64_t const splits = count_row_splits(rows, columns, device_spec(stream.device));
-    require(splits == 1 || workspace, "column_sum: argument 'workspace': expected what plan_column_sum asks for, got None");
+    require(splits == 1 || workspace,
+            "column_sum: argument 'workspace': expected what plan_column_sum asks for, got None");
     float* const partial = splits > 1 ? workspace->as<float>() : y.as<float>();
-    launch<Kernel>(splits * divide_up(columns, Kernel::kColumns), {source, rows, columns, divide_up(rows, splits), partial},
-                   stream);
+    launch<Kernel>(splits * divide_up(columns, Kernel::kColumns),
+                   {source, rows, columns, divide_up(rows, splits), partial}, stream);
     if (splits > 1) add_splits(partial, splits, y.as<float>(), columns, stream);
 }
 

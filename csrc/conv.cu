@@ -37,12 +37,14 @@ void check(char const* op, Array const& x, Array const& weight, Array const& y, 
     require_dtype(op, "dy", y, DType::kFloat32);
     require_shape(op, "x", x, {y.shape[0], weight.shape[1] * g.groups, x.shape[2], x.shape[3]});
     require_shape(op, "dy", y, {x.shape[0], weight.shape[0], y.shape[2], y.shape[3]});
-    require(weight.rank == 4 && weight.shape[0] % g.groups == 0, std::string(op) + ": argument 'groups': expected a divisor of " +
-                                                                     to_string(weight) + ", got " + std::to_string(g.groups));
+    require(weight.rank == 4 && weight.shape[0] % g.groups == 0,
+            std::string(op) + ": argument 'groups': expected a divisor of " + to_string(weight) + ", got " +
+                std::to_string(g.groups));
 }
 
 // Calls run(Index{}) with the narrowest integer that can count the pixels, taps and coordinates of this convolution.
-template <class Run> void with_index(Array const& x, Array const& weight, Array const& y, ConvGeometry const& g, Run run) {
+template <class Run>
+void with_index(Array const& x, Array const& weight, Array const& y, ConvGeometry const& g, Run run) {
     int64_t reach = 0;
     for (int64_t v : g.stride) reach = std::max(reach, v);
     for (int64_t v : g.dilation) reach = std::max(reach, v);
@@ -78,8 +80,10 @@ void conv_forward(Array x, Array weight, OptionalArray bias, Array y, ConvGeomet
     });
 }
 
-void conv_input_gradient(Array dy, Array weight, Array dx, ConvGeometry geometry, std::string const& variant, Stream stream) {
-    dy = as_image("conv_input_gradient", dy), weight = as_image("conv_input_gradient", weight), dx = as_image("conv_input_gradient", dx);
+void conv_input_gradient(Array dy, Array weight, Array dx, ConvGeometry geometry, std::string const& variant,
+                         Stream stream) {
+    dy = as_image("conv_input_gradient", dy), weight = as_image("conv_input_gradient", weight),
+    dx = as_image("conv_input_gradient", dx);
     check("conv_input_gradient", dx, weight, dy, geometry);
     with_index(dx, weight, dy, geometry, [&](auto index) {
         ConvInputGradient problem(shape_of<decltype(index)>(dx, weight, dy, geometry));
@@ -98,11 +102,13 @@ Plan plan_conv_weight_gradient(Sizes const& weight_shape, int64_t pixels, Device
 void conv_weight_gradient(Array dy, Array x, Array dweight, OptionalArray workspace, ConvGeometry geometry,
                           std::string const& variant, Stream stream) {
     Sizes const weight_shape(dweight.shape.begin(), dweight.shape.begin() + dweight.rank);
-    dy = as_image("conv_weight_gradient", dy), x = as_image("conv_weight_gradient", x), dweight = as_image("conv_weight_gradient", dweight);
+    dy = as_image("conv_weight_gradient", dy), x = as_image("conv_weight_gradient", x),
+    dweight = as_image("conv_weight_gradient", dweight);
     check("conv_weight_gradient", x, dweight, dy, geometry);
     int64_t const pixels = dy.shape[0] * dy.shape[2] * dy.shape[3];
     int64_t const splits = count_splits(weight_shape, pixels, device_spec(stream.device));
-    require(splits == 1 || workspace, "conv_weight_gradient: argument 'workspace': expected what the plan asks for, got None");
+    require(splits == 1 || workspace,
+            "conv_weight_gradient: argument 'workspace': expected what the plan asks for, got None");
     with_index(x, dweight, dy, geometry, [&](auto index) {
         ConvWeightGradient problem(shape_of<decltype(index)>(x, dweight, dy, geometry), splits);
         problem.dweight = splits > 1 ? workspace->as<float>() : dweight.as<float>();

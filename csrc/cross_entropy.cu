@@ -9,9 +9,9 @@ namespace pylayers {
 
 int64_t cross_entropy_workspace_bytes(int64_t rows) { return 2 * rows * int64_t(sizeof(float)); }
 
-void cross_entropy_forward(Array x, Array labels, OptionalArray weight, Array loss, Array normalizer, OptionalArray gradient,
-                           Array workspace, int64_t ignore_index, double smoothing, Reduction reduction, LossInput kind,
-                           Stream stream) {
+void cross_entropy_forward(Array x, Array labels, OptionalArray weight, Array loss, Array normalizer,
+                           OptionalArray gradient, Array workspace, int64_t ignore_index, double smoothing,
+                           Reduction reduction, LossInput kind, Stream stream) {
     char const* const op = "cross_entropy_forward";
     int64_t const rows = x.shape[0], columns = x.shape[1];
     require_dtype(op, "labels", labels, DType::kInt64);
@@ -22,12 +22,22 @@ void cross_entropy_forward(Array x, Array labels, OptionalArray weight, Array lo
     float *const row_loss = workspace.as<float>(), *const row_weight = row_loss + rows;
     CrossEntropyParams const p{rows_of(op, "x", x, rows, columns),
                                gradient ? rows_of(op, "gradient", *gradient, rows, columns) : Rows<float>{},
-                               labels.as<int64_t>(), labels.strides[0], pointer(weight), stride(weight),
-                               reduction == Reduction::kNone ? loss.as<float>() : row_loss, row_weight, rows, columns,
-                               ignore_index, float(smoothing), kind};
+                               labels.as<int64_t>(),
+                               labels.strides[0],
+                               pointer(weight),
+                               stride(weight),
+                               reduction == Reduction::kNone ? loss.as<float>() : row_loss,
+                               row_weight,
+                               rows,
+                               columns,
+                               ignore_index,
+                               float(smoothing),
+                               kind};
     launch_rows<CrossEntropyForward>(rows, columns, p, stream);
     // Without a reduction there is nothing to add: this only sets the normalizer, which is written last.
-    CrossEntropyReduce::Params const sum{row_loss, row_weight, reduction == Reduction::kNone ? 0 : rows,
+    CrossEntropyReduce::Params const sum{row_loss,
+                                         row_weight,
+                                         reduction == Reduction::kNone ? 0 : rows,
                                          reduction == Reduction::kMean,
                                          reduction == Reduction::kNone ? normalizer.as<float>() : loss.as<float>(),
                                          normalizer.as<float>()};

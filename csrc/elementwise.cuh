@@ -21,7 +21,8 @@ template <int kArrays> StridedIndex<kArrays> collapse(Array const* const (&array
     int axes[kMaxRank];
     std::iota(axes, axes + y.rank, 0);
     if (order == Order::kMemory)
-        std::stable_sort(axes, axes + y.rank, [&](int a, int b) { return std::abs(y.strides[a]) > std::abs(y.strides[b]); });
+        std::stable_sort(axes, axes + y.rank,
+                         [&](int a, int b) { return std::abs(y.strides[a]) > std::abs(y.strides[b]); });
     StridedIndex<kArrays> index{};
     for (int axis : std::span(axes, size_t(y.rank))) {
         int64_t const n = y.shape[axis];
@@ -37,15 +38,17 @@ template <int kArrays> StridedIndex<kArrays> collapse(Array const* const (&array
 }
 
 // y = op(inputs); every array has the shape of y.
-template <class Op> void run_elementwise(char const* name, Op op, Order order, Array const& y,
-                                         Array const* const (&inputs)[Op::kInputs], Stream stream) {
+template <class Op>
+void run_elementwise(char const* name, Op op, Order order, Array const& y, Array const* const (&inputs)[Op::kInputs],
+                     Stream stream) {
     using Kernel = Elementwise<Op>;
     typename Kernel::Params p{.op = op, .size = y.size(), .y = y.as<float>()};
     Array const* arrays[Kernel::kArrays] = {&y};
     for (int a = 0; a < Op::kInputs; ++a) {
         require_dtype(name, "x", *inputs[a], DType::kFloat32);
         require(inputs[a]->rank == y.rank && inputs[a]->shape == y.shape,
-                std::string(name) + ": expected arrays of one shape, got " + to_string(y) + " and " + to_string(*inputs[a]));
+                std::string(name) + ": expected arrays of one shape, got " + to_string(y) + " and " +
+                    to_string(*inputs[a]));
         arrays[a + 1] = inputs[a];
         p.inputs[a] = inputs[a]->template as<float>();
     }

@@ -17,7 +17,8 @@ Plan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, DeviceSpec spec
     return {v.name, v.blocks(p), 0, 64};
 }
 
-void gemm(Array a, Array b, OptionalArray bias, Array y, Activation activation, std::string const& variant, Stream stream) {
+void gemm(Array a, Array b, OptionalArray bias, Array y, Activation activation, std::string const& variant,
+          Stream stream) {
     require_dtype("gemm", "a", a, DType::kFloat32);
     require_dtype("gemm", "b", b, DType::kFloat32);
     int64_t const batches = a.shape[0], m = a.shape[1], k = a.shape[2], n = b.shape[2];

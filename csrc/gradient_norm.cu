@@ -6,7 +6,9 @@
 
 namespace pylayers {
 
-int64_t gradient_norm_workspace_bytes(Sizes const& sizes) { return count_list_chunks(sizes) * int64_t(sizeof(NormPair)); }
+int64_t gradient_norm_workspace_bytes(Sizes const& sizes) {
+    return count_list_chunks(sizes) * int64_t(sizeof(NormPair));
+}
 
 void gradient_norm(Arrays const& gradients, Array norm, Array list_workspace, Array workspace, Stream stream) {
     require_row("gradient_norm", "norm", norm, 2);

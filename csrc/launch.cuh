@@ -33,8 +33,9 @@ void launch(Launch const& what, void** parameters, Stream stream);
 template <class Kernel> void launch(int64_t blocks, typename Kernel::Params params, Stream stream) {
     constexpr int kSharedBytes = std::is_empty_v<typename Kernel::Shared> ? 0 : int(sizeof(typename Kernel::Shared));
     void* parameters[] = {&params};
-    launch({reinterpret_cast<void const*>(&entry<Kernel>), kernel_name<Kernel>(), blocks, Kernel::kThreads, kSharedBytes},
-           parameters, stream);
+    launch(
+        {reinterpret_cast<void const*>(&entry<Kernel>), kernel_name<Kernel>(), blocks, Kernel::kThreads, kSharedBytes},
+        parameters, stream);
 }
 
 }  // namespace pylayers

@@ -22,25 +22,40 @@ void layer_norm_forward(Array x, OptionalArray weight, OptionalArray bias, Array
     int64_t const rows = x.shape[0], columns = x.shape[1];
     require_row(op, "weight", weight, columns);
     require_row(op, "bias", bias, columns);
-    LayerNormForwardParams const p{rows_of(op, "x", x, rows, columns), rows_of(op, "y", y, rows, columns),
-                                   pointer(weight), pointer(bias), stride(weight), stride(bias),
-                                   dense(op, "mean", mean, rows), dense(op, "rstd", rstd, rows), rows, columns, float(eps)};
+    LayerNormForwardParams const p{rows_of(op, "x", x, rows, columns),
+                                   rows_of(op, "y", y, rows, columns),
+                                   pointer(weight),
+                                   pointer(bias),
+                                   stride(weight),
+                                   stride(bias),
+                                   dense(op, "mean", mean, rows),
+                                   dense(op, "rstd", rstd, rows),
+                                   rows,
+                                   columns,
+                                   float(eps)};
     launch_rows<LayerNormForward>(rows, columns, p, stream);
 }
 
-void layer_norm_backward(Array dy, Array x, Array mean, Array rstd, OptionalArray weight, Array dx, Array dweight, Array dbias,
-                         OptionalArray workspace, Stream stream) {
+void layer_norm_backward(Array dy, Array x, Array mean, Array rstd, OptionalArray weight, Array dx, Array dweight,
+                         Array dbias, OptionalArray workspace, Stream stream) {
     char const* const op = "layer_norm_backward";
     int64_t const rows = x.shape[0], columns = x.shape[1];
     require_row(op, "weight", weight, columns);
-    LayerNormBackwardParams const p{rows_of(op, "dy", dy, rows, columns), rows_of(op, "x", x, rows, columns),
-                                    rows_of(op, "dx", dx, rows, columns), pointer(weight), stride(weight),
-                                    dense(op, "mean", mean, rows), dense(op, "rstd", rstd, rows), rows, columns};
+    LayerNormBackwardParams const p{rows_of(op, "dy", dy, rows, columns),
+                                    rows_of(op, "x", x, rows, columns),
+                                    rows_of(op, "dx", dx, rows, columns),
+                                    pointer(weight),
+                                    stride(weight),
+                                    dense(op, "mean", mean, rows),
+                                    dense(op, "rstd", rstd, rows),
+                                    rows,
+                                    columns};
     launch_rows<LayerNormBackward>(rows, columns, p, stream);
     dense(op, "dweight", dweight, columns);
     dense(op, "dbias", dbias, columns);
     sum_columns<true>(LayerNormWeightSource{p.dy, p.x, p.mean, p.rstd}, rows, columns, dweight, workspace, stream);
-    sum_columns<true>(StridedSource{dy.as<float>(), dy.strides[0], dy.strides[1], 0, 1}, rows, columns, dbias, workspace, stream);
+    sum_columns<true>(StridedSource{dy.as<float>(), dy.strides[0], dy.strides[1], 0, 1}, rows, columns, dbias,
+                      workspace, stream);
 }
 
 }  // namespace pylayers

@@ -31,7 +31,8 @@ struct ConvGeometry {
 // variant: the name of a row of the family's table, or "" for the plan's own choice.
 
 Plan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, DeviceSpec spec, std::string const& variant);
-void gemm(Array a, Array b, OptionalArray bias, Array y, Activation activation, std::string const& variant, Stream stream);
+void gemm(Array a, Array b, OptionalArray bias, Array y, Activation activation, std::string const& variant,
+          Stream stream);
 
 Plan plan_column_sum(int64_t rows, int64_t columns, DeviceSpec spec);
 void column_sum(Array x, Array y, OptionalArray workspace, Stream stream);
@@ -46,7 +47,8 @@ void add_splits(float const* partial, int64_t splits, float* y, int64_t size, St
 
 void conv_forward(Array x, Array weight, OptionalArray bias, Array y, ConvGeometry geometry, Activation activation,
                   std::string const& variant, Stream stream);
-void conv_input_gradient(Array dy, Array weight, Array dx, ConvGeometry geometry, std::string const& variant, Stream stream);
+void conv_input_gradient(Array dy, Array weight, Array dx, ConvGeometry geometry, std::string const& variant,
+                         Stream stream);
 Plan plan_conv_weight_gradient(Sizes const& weight_shape, int64_t pixels, DeviceSpec spec);
 void conv_weight_gradient(Array dy, Array x, Array dweight, OptionalArray workspace, ConvGeometry geometry,
                           std::string const& variant, Stream stream);
@@ -65,20 +67,21 @@ void softmax_backward(Array dy, Array y, Array dx, bool log, Stream stream);
 void layer_norm_forward(Array x, OptionalArray weight, OptionalArray bias, Array y, Array mean, Array rstd, double eps,
                         Stream stream);
 // The workspace is that of plan_column_sum; the two sums use it one after the other.
-void layer_norm_backward(Array dy, Array x, Array mean, Array rstd, OptionalArray weight, Array dx, Array dweight, Array dbias,
-                         OptionalArray workspace, Stream stream);
+void layer_norm_backward(Array dy, Array x, Array mean, Array rstd, OptionalArray weight, Array dx, Array dweight,
+                         Array dbias, OptionalArray workspace, Stream stream);
 
 int64_t cross_entropy_workspace_bytes(int64_t rows);
-void cross_entropy_forward(Array x, Array labels, OptionalArray weight, Array loss, Array normalizer, OptionalArray gradient,
-                           Array workspace, int64_t ignore_index, double smoothing, Reduction reduction, LossInput kind,
-                           Stream stream);
+void cross_entropy_forward(Array x, Array labels, OptionalArray weight, Array loss, Array normalizer,
+                           OptionalArray gradient, Array workspace, int64_t ignore_index, double smoothing,
+                           Reduction reduction, LossInput kind, Stream stream);
 void cross_entropy_backward(Array dloss, Array gradient, Array normalizer, Array dx, Stream stream);
 
 void attention_forward(Array q, Array k, Array v, OptionalArray mask, Array o, Array lse, double scale,
                        std::optional<int64_t> diagonal, Stream stream);
 int64_t attention_backward_workspace_bytes(int64_t batch, int64_t heads, int64_t queries);
-void attention_backward(Array grad_o, Array q, Array k, Array v, Array o, Array lse, OptionalArray mask, Array dq, Array dk,
-                        Array dv, Array workspace, double scale, std::optional<int64_t> diagonal, Stream stream);
+void attention_backward(Array grad_o, Array q, Array k, Array v, Array o, Array lse, OptionalArray mask, Array dq,
+                        Array dk, Array dv, Array workspace, double scale, std::optional<int64_t> diagonal,
+                        Stream stream);
 
 struct AdamRates {
     double lr, beta1, beta2, eps, weight_decay;
@@ -89,11 +92,11 @@ struct SgdRates {
 
 // The bytes of the work list that the ops over lists of tensors upload to.
 int64_t tensor_list_bytes(int64_t count);
-void adam(Arrays const& parameters, Arrays const& gradients, Arrays const& exp_avgs, Arrays const& exp_avg_sqs, Arrays const& steps,
-          OptionalArray norm, Array workspace, AdamRates rates, bool decoupled, bool maximize, BiasCorrection bias_correction,
-          Stream stream);
-void sgd(Arrays const& parameters, Arrays const& gradients, Arrays const& momenta, Arrays const& steps, OptionalArray norm,
-         Array workspace, SgdRates rates, bool nesterov, bool maximize, Stream stream);
+void adam(Arrays const& parameters, Arrays const& gradients, Arrays const& exp_avgs, Arrays const& exp_avg_sqs,
+          Arrays const& steps, OptionalArray norm, Array workspace, AdamRates rates, bool decoupled, bool maximize,
+          BiasCorrection bias_correction, Stream stream);
+void sgd(Arrays const& parameters, Arrays const& gradients, Arrays const& momenta, Arrays const& steps,
+         OptionalArray norm, Array workspace, SgdRates rates, bool nesterov, bool maximize, Stream stream);
 int64_t gradient_norm_workspace_bytes(Sizes const& sizes);
 void gradient_norm(Arrays const& gradients, Array norm, Array list_workspace, Array workspace, Stream stream);
 

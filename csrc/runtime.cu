@@ -102,8 +102,9 @@ void upload(void* to, void const* from, int64_t bytes, Stream stream) {
     if (bytes == 0 || note({"upload", bytes, 0, 0, stream})) return;
     DeviceGuard guard(stream.device);
     // From pageable memory the runtime stages the bytes before it returns.
-    check(cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, reinterpret_cast<cudaStream_t>(stream.handle)),
-          "cudaMemcpyAsync");
+    check(
+        cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, reinterpret_cast<cudaStream_t>(stream.handle)),
+        "cudaMemcpyAsync");
 }
 
 void bind_runtime(pybind11::module_& m) {

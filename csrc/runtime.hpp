@@ -1,4 +1,5 @@
-// The door to the device: its properties, its memory, and a record of launches. Two bodies: runtime.cu and the emulator's.
+// The door to the device: its properties, its memory, and a record of launches. Two bodies: runtime.cu and the
+// emulator's.
 #pragma once
 #include <cstdint>
 #include <string>

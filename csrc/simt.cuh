@@ -17,7 +17,8 @@ template <class Problem> struct SimtVariant {
 
 template <class Problem, SimtTile T> constexpr SimtVariant<Problem> simt(char const* name) {
     using Kernel = GemmSimt<T, Problem>;
-    return {name, &Kernel::blocks, [](Problem const& p, Stream stream) { launch<Kernel>(Kernel::blocks(p), {p}, stream); }};
+    return {name, &Kernel::blocks,
+            [](Problem const& p, Stream stream) { launch<Kernel>(Kernel::blocks(p), {p}, stream); }};
 }
 
 // Every compiled variant, largest tile first. This table is the only list of instantiations.
@@ -33,7 +34,8 @@ template <class Problem>
 SimtVariant<Problem> const& choose_simt(char const* op, Problem const& p, DeviceSpec spec, std::string const& variant) {
     for (SimtVariant<Problem> const& v : kSimtVariants<Problem>)
         if (variant.empty() ? v.blocks(p) >= spec.sms : variant == v.name) return v;
-    require(variant.empty(), std::string(op) + ": argument 'variant': expected a row of the table, got '" + variant + "'");
+    require(variant.empty(),
+            std::string(op) + ": argument 'variant': expected a row of the table, got '" + variant + "'");
     return kSimtVariants<Problem>[std::size(kSimtVariants<Problem>) - 1];
 }
 

@@ -17,7 +17,10 @@ void softmax_backward(Array dy, Array y, Array dx, bool log, Stream stream) {
     int64_t const rows = dy.shape[0], columns = dy.shape[1];
     SoftmaxBackwardParams const p{rows_of("softmax_backward", "dy", dy, rows, columns),
                                   rows_of("softmax_backward", "y", y, rows, columns),
-                                  rows_of("softmax_backward", "dx", dx, rows, columns), rows, columns, log};
+                                  rows_of("softmax_backward", "dx", dx, rows, columns),
+                                  rows,
+                                  columns,
+                                  log};
     launch_rows<SoftmaxBackward>(rows, columns, p, stream);
 }
 

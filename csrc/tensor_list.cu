@@ -6,13 +6,17 @@ namespace {
 
 ElementType element_type(char const* op, char const* name, Array const& x) {
     switch (x.dtype) {
-        case DType::kFloat32: return ElementType::kFloat32;
-        case DType::kBfloat16: return ElementType::kBfloat16;
-        case DType::kFloat16: return ElementType::kFloat16;
-        default: break;
+        case DType::kFloat32:
+            return ElementType::kFloat32;
+        case DType::kBfloat16:
+            return ElementType::kBfloat16;
+        case DType::kFloat16:
+            return ElementType::kFloat16;
+        default:
+            break;
     }
-    throw NotImplemented(std::string(op) + ": argument '" + name + "': expected float32, bfloat16 or float16, got " + to_string(x) +
-                         "; the kernels of this backend take no other dtype yet");
+    throw NotImplemented(std::string(op) + ": argument '" + name + "': expected float32, bfloat16 or float16, got " +
+                         to_string(x) + "; the kernels of this backend take no other dtype yet");
 }
 
 // Element i of every tensor must lie at the same place: dense in one memory order, the same for all.
@@ -30,7 +34,8 @@ void require_dense(char const* op, Array const& x) {
     bool ascending = true;
     for (int i = 0; i < x.rank; ++i) ascending = ascending && (x.shape[i] <= 1 || x.strides[i] > 0);
     if (x.size() > 0 && !(ascending && last == x.size() - 1))
-        throw NotImplemented(std::string(op) + ": argument 'parameters': expected dense memory, got strides of a view of " +
+        throw NotImplemented(std::string(op) +
+                             ": argument 'parameters': expected dense memory, got strides of a view of " +
                              to_string(x));
 }
 
@@ -58,7 +63,8 @@ UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const&
         TensorItem item{.parameter = p.data, .gradient = gradients[i].data, .size = p.size(), .first_chunk = chunks};
         item.type = element_type(op, "parameters", p);
         require_alike(op, "gradients", gradients[i], p);
-        require(gradients[i].dtype == p.dtype, std::string(op) + ": argument 'gradients': expected the dtype of the parameter, " +
+        require(gradients[i].dtype == p.dtype, std::string(op) +
+                                                   ": argument 'gradients': expected the dtype of the parameter, " +
                                                    to_string(p) + ", got " + to_string(gradients[i]));
         if (!firsts.empty()) {
             item.first = firsts[i].data;
@@ -68,7 +74,8 @@ UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const&
         if (!seconds.empty()) {
             item.second = seconds[i].data;
             require_alike(op, "moments", seconds[i], p);
-            require(seconds[i].dtype == firsts[i].dtype, std::string(op) + ": argument 'moments': expected one dtype for both, got " +
+            require(seconds[i].dtype == firsts[i].dtype, std::string(op) +
+                                                             ": argument 'moments': expected one dtype for both, got " +
                                                              to_string(firsts[i]) + " and " + to_string(seconds[i]));
         }
         if (!steps.empty()) {

@@ -38,7 +38,8 @@ struct Adam {
             with_type(item.first, item.moment_type, [&](auto* m) {
                 auto* const gradient = static_cast<decltype(parameter)>(item.gradient);
                 auto* const v = static_cast<decltype(m)>(item.second);
-                for_chunk<kThreads>(item, chunk, [&](int64_t i) { update(p, rates, parameter[i], gradient[i], m[i], v[i]); });
+                for_chunk<kThreads>(item, chunk,
+                                    [&](int64_t i) { update(p, rates, parameter[i], gradient[i], m[i], v[i]); });
             });
         });
         finish_chunk(item);
@@ -54,11 +55,14 @@ struct Adam {
     }
 
     template <class Parameter, class Moment>
-    DEVICE static void update(Params const& p, Rates rates, Parameter& parameter, Parameter gradient, Moment& m, Moment& v) {
+    DEVICE static void update(Params const& p, Rates rates, Parameter& parameter, Parameter gradient, Moment& m,
+                              Moment& v) {
         float const beta1 = float(p.beta1), beta2 = float(p.beta2);
         float x = to_float(parameter), g = p.maximize ? -to_float(gradient) : to_float(gradient);
-        if (p.decoupled) x *= float(1.0 - p.lr * p.weight_decay);
-        else g = fmaf(float(p.weight_decay), x, g);
+        if (p.decoupled)
+            x *= float(1.0 - p.lr * p.weight_decay);
+        else
+            g = fmaf(float(p.weight_decay), x, g);
         float const first = beta1 * to_float(m) + float(1.0 - p.beta1) * g;
         float const second = beta2 * to_float(v) + float(1.0 - p.beta2) * g * g;
         m = from_float<Moment>(first);

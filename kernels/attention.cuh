@@ -1,5 +1,5 @@
-// Small attention in float32: o = softmax(scale q k^T + mask) v with its log-sum-exp, and dq, dk, dv. A warp owns one row:
-// 32 keys (or queries) at a time each lane holds one score, then the lanes share the row's columns.
+// Small attention in float32: o = softmax(scale q k^T + mask) v with its log-sum-exp, and dq, dk, dv. A warp owns one
+// row: 32 keys (or queries) at a time each lane holds one score, then the lanes share the row's columns.
 #pragma once
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
@@ -18,7 +18,7 @@ struct AttentionShape {
     int64_t batch, heads, queries, keys;
     int d, e;  // columns of q and k, of v and o
     float scale;
-    bool limited;      // query i sees keys j <= i + diagonal only
+    bool limited;  // query i sees keys j <= i + diagonal only
     int64_t diagonal;
     HeadRows q, k, v, mask;  // mask.data may be null
 
@@ -82,7 +82,8 @@ template <int kColumns> struct AttentionForward : AttentionKernel<kColumns> {
                 float const score = s.score(b, h, i, j0 + lane);
                 float const new_max = fmaxf(max, reduce_warp(score, Max{}));
                 bool const hidden = score == -INFINITY;
-                if (new_max == -INFINITY && reduce_warp(hidden ? 0.0f : 1.0f, Max{}) == 0.0f) continue;  // no key in sight
+                if (new_max == -INFINITY && reduce_warp(hidden ? 0.0f : 1.0f, Max{}) == 0.0f)
+                    continue;  // no key in sight
                 float const correction = expf(max - new_max);
                 float const weight = hidden ? -1.0f : expf(score - new_max);  // -1 marks what must not touch v
                 sum = sum * correction + reduce_warp(hidden ? 0.0f : weight, Sum{});
@@ -114,7 +115,8 @@ struct AttentionBackwardParams {
     // The gradient of the score, given its weight.
     DEVICE float score_gradient(int64_t b, int64_t h, int64_t i, int64_t j, float weight) const {
         if (weight < 0.0f) return 0.0f;
-        float const dp = AttentionShape::dot(grad_o.at(b, h, i), grad_o.column, shape.v.at(b, h, j), shape.v.column, shape.e);
+        float const dp =
+            AttentionShape::dot(grad_o.at(b, h, i), grad_o.column, shape.v.at(b, h, j), shape.v.column, shape.e);
         return weight * (dp - delta[(b * shape.heads + h) * shape.queries + i]);
     }
 };
@@ -127,8 +129,10 @@ template <int kColumns> struct AttentionQueryGradient : AttentionKernel<kColumns
         AttentionShape const& s = p.shape;
         Base::for_rows(s, s.queries, [&](int64_t b, int64_t h, int64_t i, int lane) {
             float product = 0.0f;
-            for (int c = lane; c < s.e; c += kWarp) product += p.grad_o.at(b, h, i)[c * p.grad_o.column] * p.o.at(b, h, i)[c * p.o.column];
-            p.delta[(b * s.heads + h) * s.queries + i] = reduce_warp(product, Sum{});  // every lane writes what it reads below
+            for (int c = lane; c < s.e; c += kWarp)
+                product += p.grad_o.at(b, h, i)[c * p.grad_o.column] * p.o.at(b, h, i)[c * p.o.column];
+            p.delta[(b * s.heads + h) * s.queries + i] =
+                reduce_warp(product, Sum{});  // every lane writes what it reads below
             float dq[kColumns] = {};
             for (int64_t j0 = 0; j0 < s.keys; j0 += kWarp) {
                 float const weight = p.weight(b, h, i, j0 + lane);

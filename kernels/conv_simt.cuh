@@ -10,7 +10,9 @@ namespace pylayers {
 
 struct Strides4 {
     int64_t n, c, h, w;
-    DEVICE int64_t at(int64_t in, int64_t ic, int64_t ih, int64_t iw) const { return in * n + ic * c + ih * h + iw * w; }
+    DEVICE int64_t at(int64_t in, int64_t ic, int64_t ih, int64_t iw) const {
+        return in * n + ic * c + ih * h + iw * w;
+    }
 };
 
 // Index: the integer that counts pixels; 32 bits where the plan proves that they suffice, since it is divided often.
@@ -38,7 +40,8 @@ template <class Index> struct ConvShape {
 
     // x under output pixel `o` and tap `t`; zero in the padding.
     DEVICE float input(Index group, Pixel o, Tap t) const {
-        Index const ih = o.row * stride_h + t.r * dilation_h - pad_h, iw = o.column * stride_w + t.s * dilation_w - pad_w;
+        Index const ih = o.row * stride_h + t.r * dilation_h - pad_h,
+                    iw = o.column * stride_w + t.s * dilation_w - pad_w;
         if (ih < 0 || ih >= h || iw < 0 || iw >= w) return 0.0f;
         return x[x_strides.at(o.n, group * c + t.channel, ih, iw)];
     }
@@ -60,7 +63,8 @@ template <class Index> struct ConvForward {
     Activation activation;
 
     explicit ConvForward(ConvShape<Index> const& shape)
-        : conv(shape), batches(conv.groups), m(int64_t(conv.n) * conv.p * conv.q), n(conv.k), k(int64_t(conv.r) * conv.s * conv.c) {}
+        : conv(shape), batches(conv.groups), m(int64_t(conv.n) * conv.p * conv.q), n(conv.k),
+          k(int64_t(conv.r) * conv.s * conv.c) {}
 
     DEVICE int64_t k_begin(int64_t) const { return 0; }
     DEVICE int64_t k_end(int64_t) const { return k; }
@@ -76,7 +80,8 @@ template <class Index> struct ConvForward {
     DEVICE void store(int64_t group, int64_t row, int64_t column, float sum) const {
         auto const o = conv.pixel(Index(row), conv.p, conv.q);
         int64_t const channel = group * conv.k + column;
-        y[conv.y_strides.at(o.n, channel, o.row, o.column)] = activate(sum + (bias ? bias[channel * bias_stride] : 0.0f), activation);
+        y[conv.y_strides.at(o.n, channel, o.row, o.column)] =
+            activate(sum + (bias ? bias[channel * bias_stride] : 0.0f), activation);
     }
 };
 
@@ -86,7 +91,8 @@ template <class Index> struct ConvInputGradient {
     float* dx;
 
     explicit ConvInputGradient(ConvShape<Index> const& shape)
-        : conv(shape), batches(conv.groups), m(int64_t(conv.n) * conv.h * conv.w), n(conv.c), k(int64_t(conv.r) * conv.s * conv.k) {}
+        : conv(shape), batches(conv.groups), m(int64_t(conv.n) * conv.h * conv.w), n(conv.c),
+          k(int64_t(conv.r) * conv.s * conv.k) {}
 
     DEVICE int64_t k_begin(int64_t) const { return 0; }
     DEVICE int64_t k_end(int64_t) const { return k; }
@@ -113,8 +119,8 @@ template <class Index> struct ConvWeightGradient {
     float* dweight;  // (splits, groups * k, c, r, s), dense
 
     ConvWeightGradient(ConvShape<Index> const& shape, int64_t split_count)
-        : conv(shape), batches(conv.groups * split_count), m(conv.k), n(int64_t(conv.r) * conv.s * conv.c), k(int64_t(conv.n) * conv.p * conv.q),
-          splits(split_count), pixels_per_split(divide_up(k, split_count)) {}
+        : conv(shape), batches(conv.groups * split_count), m(conv.k), n(int64_t(conv.r) * conv.s * conv.c),
+          k(int64_t(conv.n) * conv.p * conv.q), splits(split_count), pixels_per_split(divide_up(k, split_count)) {}
 
     DEVICE int64_t k_begin(int64_t z) const { return z % splits * pixels_per_split; }
     DEVICE int64_t k_end(int64_t z) const {
@@ -133,7 +139,8 @@ template <class Index> struct ConvWeightGradient {
     DEVICE void store(int64_t z, int64_t row, int64_t column, float sum) const {
         auto const t = conv.tap(Index(column), conv.c);
         int64_t const channel = z / splits * conv.k + row;
-        dweight[(((z % splits * conv.groups * conv.k + channel) * conv.c + t.channel) * conv.r + t.r) * conv.s + t.s] = sum;
+        dweight[(((z % splits * conv.groups * conv.k + channel) * conv.c + t.channel) * conv.r + t.r) * conv.s + t.s] =
+            sum;
     }
 };
 

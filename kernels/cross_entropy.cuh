@@ -1,5 +1,5 @@
-// Cross-entropy of each row with its label, and the gradient of that loss in the same pass; then the reduction over rows,
-// and backward, which scales the stored gradient.
+// Cross-entropy of each row with its label, and the gradient of that loss in the same pass; then the reduction over
+// rows, and backward, which scales the stored gradient.
 #pragma once
 #include "kernels/core/rows.cuh"
 #include "kernels/elementwise.cuh"
@@ -39,8 +39,10 @@ template <int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
                 from_probability(p, row, lane, label, ignored || !known);
             if (lane == 0) {
                 p.loss_weight[row] = ignored || !known ? 0.0f : p.class_weight(label);
-                if (ignored) p.loss[row] = 0.0f;
-                else if (!known) p.loss[row] = NAN;  // nothing was read out of bounds
+                if (ignored)
+                    p.loss[row] = 0.0f;
+                else if (!known)
+                    p.loss[row] = NAN;  // nothing was read out of bounds
             }
         });
     }
@@ -79,8 +81,12 @@ template <int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
     DEVICE static void from_probability(Params const& p, int64_t row, int lane, int64_t label, bool skip) {
         float const weight = skip ? 0.0f : p.class_weight(label), x = skip ? 1.0f : p.x.at(row, label);
         bool const is_log = p.kind == LossInput::kLogProbabilities;
-        float const clipped = x < kSmallestProbability ? kSmallestProbability : x > kLargestProbability ? kLargestProbability : x;
-        float const slope = is_log ? -1.0f : x == clipped || x != x ? -1.0f / x : 0.0f;  // nothing flows where it was clipped
+        float const clipped = x < kSmallestProbability  ? kSmallestProbability
+                              : x > kLargestProbability ? kLargestProbability
+                                                        : x;
+        float const slope = is_log                   ? -1.0f
+                            : x == clipped || x != x ? -1.0f / x
+                                                     : 0.0f;  // nothing flows where it was clipped
         if (lane == 0 && !skip) p.loss[row] = -weight * (is_log ? x : logf(clipped));
         if (!p.gradient.data) return;
         for (int64_t j = lane; j < p.columns; j += kRowThreads)
@@ -106,7 +112,8 @@ struct CrossEntropyReduce {
 
     DEVICE static void run(Params const& p, Shared& shared) {
         float loss = 0.0f, weight = 0.0f;
-        for (int64_t row = thread_index(); row < p.rows; row += kThreads) loss += p.row_loss[row], weight += p.row_weight[row];
+        for (int64_t row = thread_index(); row < p.rows; row += kThreads)
+            loss += p.row_loss[row], weight += p.row_weight[row];
         loss = reduce<float, kThreads>(loss, shared.loss, Sum{});
         weight = reduce<float, kThreads>(weight, shared.weight, Sum{});
         if (thread_index() != 0) return;

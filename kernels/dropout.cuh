@@ -15,7 +15,8 @@ struct Philox {
         UNROLL
         for (int round = 0; round < 10; ++round) {
             uint64_t const a = uint64_t(0xD2511F53u) * c[0], b = uint64_t(0xCD9E8D57u) * c[2];
-            uint32_t const next[4] = {uint32_t(b >> 32) ^ c[1] ^ k0, uint32_t(b), uint32_t(a >> 32) ^ c[3] ^ k1, uint32_t(a)};
+            uint32_t const next[4] = {uint32_t(b >> 32) ^ c[1] ^ k0, uint32_t(b), uint32_t(a >> 32) ^ c[3] ^ k1,
+                                      uint32_t(a)};
             UNROLL
             for (int i = 0; i < 4; ++i) c[i] = next[i];
             k0 += 0x9E3779B9u;

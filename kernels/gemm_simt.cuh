@@ -8,7 +8,7 @@ namespace pylayers {
 using namespace ptx;
 
 struct SimtTile {
-    int m, n, k;           // of y and of the shared dimension
+    int m, n, k;             // of y and of the shared dimension
     int thread_m, thread_n;  // of y for one thread
 };
 
@@ -20,7 +20,8 @@ template <SimtTile T, class Problem> struct GemmSimt {
     static constexpr int kThreads = kRows * kColumns;
     static constexpr int kBlocksPerSm = 1;
     static constexpr Target kTarget = Target::kAny;
-    static_assert(T.m * T.k % kThreads == 0 && T.n * T.k % kThreads == 0, "every thread loads the same number of elements");
+    static_assert(T.m * T.k % kThreads == 0 && T.n * T.k % kThreads == 0,
+                  "every thread loads the same number of elements");
 
     struct Params {
         Problem problem;
@@ -56,19 +57,17 @@ template <SimtTile T, class Problem> struct GemmSimt {
                 UNROLL
                 for (int c = 0; c < T.thread_n; ++c) b[c] = shared.b[i][thread_column + c * kColumns];
                 UNROLL
-                for (int r = 0; r < T.thread_m; ++r)
-                    UNROLL
-                    for (int c = 0; c < T.thread_n; ++c) sum[r][c] = fmaf(a[r], b[c], sum[r][c]);
+                for (int r = 0; r < T.thread_m; ++r) UNROLL
+                for (int c = 0; c < T.thread_n; ++c) sum[r][c] = fmaf(a[r], b[c], sum[r][c]);
             }
             sync_block();  // before the next tiles overwrite these
         }
         UNROLL
-        for (int r = 0; r < T.thread_m; ++r)
-            UNROLL
-            for (int c = 0; c < T.thread_n; ++c) {
-                int64_t const row = row0 + thread_row + r * kRows, column = column0 + thread_column + c * kColumns;
-                if (row < p.m && column < p.n) p.store(z, row, column, sum[r][c]);
-            }
+        for (int r = 0; r < T.thread_m; ++r) UNROLL
+        for (int c = 0; c < T.thread_n; ++c) {
+            int64_t const row = row0 + thread_row + r * kRows, column = column0 + thread_column + c * kColumns;
+            if (row < p.m && column < p.n) p.store(z, row, column, sum[r][c]);
+        }
     }
 
     // Fills tile[k][kSize] with element(j, i), zero where j or i lies outside; neighbouring threads read neighbours.

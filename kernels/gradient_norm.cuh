@@ -1,5 +1,5 @@
-// norm[0] = sqrt(sum of g^2 over a list of tensors), norm[1] = 1 if any g is not finite: a pair for each chunk, then one
-// block adds the pairs. In double, so that neither the square of a large gradient nor a long sum is lost.
+// norm[0] = sqrt(sum of g^2 over a list of tensors), norm[1] = 1 if any g is not finite: a pair for each chunk, then
+// one block adds the pairs. In double, so that neither the square of a large gradient nor a long sum is lost.
 #pragma once
 #include "kernels/core/reduce.cuh"
 #include "kernels/tensor_list.cuh"
@@ -38,8 +38,10 @@ struct GradientNormChunk {
             for_chunk<kThreads>(item, chunk, [&](int64_t i) {
                 float const g = to_float(gradient[i]);
                 bool const finite = g - g == 0.0f;
-                if (finite) sum.squares += double(g) * double(g);
-                else sum.bad += 1.0;
+                if (finite)
+                    sum.squares += double(g) * double(g);
+                else
+                    sum.bad += 1.0;
             });
         });
         sum = shared.add(sum);

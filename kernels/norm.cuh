@@ -61,7 +61,9 @@ template <int kRowThreads> struct LayerNormBackward : RowKernel<kRowThreads> {
     DEVICE static void run(Params const& p, Shared& shared) {
         RowKernel<kRowThreads>::for_rows(p.rows, [&](int64_t row, int lane, int) {
             float const mean = p.mean[row], rstd = p.rstd[row];
-            auto g_at = [&](int64_t j) { return p.weight ? p.dy.at(row, j) * p.weight[j * p.weight_stride] : p.dy.at(row, j); };
+            auto g_at = [&](int64_t j) {
+                return p.weight ? p.dy.at(row, j) * p.weight[j * p.weight_stride] : p.dy.at(row, j);
+            };
             float g_sum = 0.0f, g_xhat_sum = 0.0f;
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float const g = g_at(j);

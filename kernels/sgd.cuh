@@ -30,14 +30,16 @@ struct Sgd {
         with_type(item.parameter, item.type, [&](auto* parameter) {
             auto* const gradient = static_cast<decltype(parameter)>(item.gradient);
             with_type(item.first, item.moment_type, [&](auto* buffer) {
-                for_chunk<kThreads>(item, chunk, [&](int64_t i) { update(p, first_step, parameter[i], gradient[i], buffer, i); });
+                for_chunk<kThreads>(item, chunk,
+                                    [&](int64_t i) { update(p, first_step, parameter[i], gradient[i], buffer, i); });
             });
         });
         finish_chunk(item);
     }
 
     template <class Parameter, class Moment>
-    DEVICE static void update(Params const& p, bool first_step, Parameter& parameter, Parameter gradient, Moment* buffer, int64_t i) {
+    DEVICE static void update(Params const& p, bool first_step, Parameter& parameter, Parameter gradient,
+                              Moment* buffer, int64_t i) {
         float const x = to_float(parameter);
         float g = p.maximize ? -to_float(gradient) : to_float(gradient);
         g = fmaf(p.weight_decay, x, g);

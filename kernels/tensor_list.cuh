@@ -28,8 +28,10 @@ struct TensorList {
         int64_t low = 0, high = count - 1;
         while (low < high) {
             int64_t const middle = (low + high + 1) / 2;
-            if (items[middle].first_chunk <= chunk) low = middle;
-            else high = middle - 1;
+            if (items[middle].first_chunk <= chunk)
+                low = middle;
+            else
+                high = middle - 1;
         }
         return items[low];
     }
@@ -38,9 +40,12 @@ struct TensorList {
 // Calls f with a pointer of the element type.
 template <class F> DEVICE void with_type(void* p, ElementType type, F f) {
     switch (type) {
-        case ElementType::kFloat32: return f(static_cast<float*>(p));
-        case ElementType::kBfloat16: return f(static_cast<bf16*>(p));
-        case ElementType::kFloat16: return f(static_cast<fp16*>(p));
+        case ElementType::kFloat32:
+            return f(static_cast<float*>(p));
+        case ElementType::kBfloat16:
+            return f(static_cast<bf16*>(p));
+        case ElementType::kFloat16:
+            return f(static_cast<fp16*>(p));
     }
 }
 

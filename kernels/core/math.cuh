@@ -15,13 +15,20 @@ DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 DEVICE float activate(float x, Activation activation) {
     switch (activation) {
-        case Activation::kNone: return x;
-        case Activation::kRelu: return x < 0.0f ? 0.0f : x;  // keeps a NaN
-        case Activation::kSigmoid: return sigmoid(x);
-        case Activation::kTanh: return tanhf(x);
-        case Activation::kGelu: return 0.5f * x * (1.0f + erff(x * kSqrtHalf));
-        case Activation::kGeluTanh: return 0.5f * x * (1.0f + tanhf(kSqrt2OverPi * (x + kGeluCubic * x * x * x)));
-        case Activation::kSilu: return x * sigmoid(x);
+        case Activation::kNone:
+            return x;
+        case Activation::kRelu:
+            return x < 0.0f ? 0.0f : x;  // keeps a NaN
+        case Activation::kSigmoid:
+            return sigmoid(x);
+        case Activation::kTanh:
+            return tanhf(x);
+        case Activation::kGelu:
+            return 0.5f * x * (1.0f + erff(x * kSqrtHalf));
+        case Activation::kGeluTanh:
+            return 0.5f * x * (1.0f + tanhf(kSqrt2OverPi * (x + kGeluCubic * x * x * x)));
+        case Activation::kSilu:
+            return x * sigmoid(x);
     }
     return x;
 }
@@ -30,17 +37,22 @@ DEVICE float activate(float x, Activation activation) {
 DEVICE float activation_derivative(float saved, Activation activation) {
     float const s = saved;
     switch (activation) {
-        case Activation::kNone: return 1.0f;
-        case Activation::kRelu: return s > 0.0f ? 1.0f : 0.0f;
-        case Activation::kSigmoid: return s * (1.0f - s);
-        case Activation::kTanh: return 1.0f - s * s;
+        case Activation::kNone:
+            return 1.0f;
+        case Activation::kRelu:
+            return s > 0.0f ? 1.0f : 0.0f;
+        case Activation::kSigmoid:
+            return s * (1.0f - s);
+        case Activation::kTanh:
+            return 1.0f - s * s;
         case Activation::kGelu:
             return 0.5f * (1.0f + erff(s * kSqrtHalf)) + s * kInverseSqrt2Pi * expf(-0.5f * s * s);
         case Activation::kGeluTanh: {
             float const t = tanhf(kSqrt2OverPi * (s + kGeluCubic * s * s * s));
             return 0.5f * (1.0f + t) + 0.5f * s * (1.0f - t * t) * kSqrt2OverPi * (1.0f + 3.0f * kGeluCubic * s * s);
         }
-        case Activation::kSilu: return sigmoid(s) * (1.0f + s * (1.0f - sigmoid(s)));
+        case Activation::kSilu:
+            return sigmoid(s) * (1.0f + s * (1.0f - sigmoid(s)));
     }
     return 1.0f;
 }

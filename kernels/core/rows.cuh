@@ -20,7 +20,8 @@ template <int kRowThreads> struct RowKernel {
     template <class Body> DEVICE static void for_rows(int64_t rows, Body body) {
         int turn = 0;
         int64_t const step = block_count() * kRowsPerBlock;
-        for (int64_t row = block_index() * kRowsPerBlock + thread_index() / kRowThreads; row < rows; row += step, turn ^= 1)
+        for (int64_t row = block_index() * kRowsPerBlock + thread_index() / kRowThreads; row < rows;
+             row += step, turn ^= 1)
             body(row, thread_index() % kRowThreads, turn);
     }
 };
