@@ -107,17 +107,17 @@ struct AttentionBackwardParams {
     float const* lse;  // (batch, heads, queries), dense
     float* delta;      // the same shape: sum over columns of grad_o o
 
+    DEVICE int64_t query(int64_t b, int64_t h, int64_t i) const { return (b * shape.heads + h) * shape.queries + i; }
     // The softmax weight of query i and key j; hidden ones get -1.
     DEVICE float weight(int64_t b, int64_t h, int64_t i, int64_t j) const {
         float const score = shape.score(b, h, i, j);
-        return score == -INFINITY ? -1.0f : expf(score - lse[(b * shape.heads + h) * shape.queries + i]);
+        return score == -INFINITY ? -1.0f : expf(score - lse[query(b, h, i)]);
     }
-    // The gradient of the score, given its weight.
-    DEVICE float score_gradient(int64_t b, int64_t h, int64_t i, int64_t j, float weight) const {
-        if (weight < 0.0f) return 0.0f;
-        float const dp =
-            AttentionShape::dot(grad_o.at(b, h, i), grad_o.column, shape.v.at(b, h, j), shape.v.column, shape.e);
-        return weight * (dp - delta[(b * shape.heads + h) * shape.queries + i]);
+    // The gradient of a score that is not hidden, given its weight and the delta of its query.
+    DEVICE float score_gradient(int64_t b, int64_t h, int64_t i, int64_t j, float weight, float row_delta) const {
+        float const* const grad_row = grad_o.at(b, h, i);
+        float const dp = AttentionShape::dot(grad_row, grad_o.column, shape.v.at(b, h, j), shape.v.column, shape.e);
+        return weight * (dp - row_delta);
     }
 };
 
@@ -131,12 +131,12 @@ template <int kColumns> struct AttentionQueryGradient : AttentionKernel<kColumns
             float product = 0.0f;
             for (int c = lane; c < s.e; c += kWarp)
                 product += p.grad_o.at(b, h, i)[c * p.grad_o.column] * p.o.at(b, h, i)[c * p.o.column];
-            p.delta[(b * s.heads + h) * s.queries + i] =
-                reduce_warp(product, Sum{});  // every lane writes what it reads below
+            float const delta = reduce_warp(product, Sum{});
+            if (lane == 0) p.delta[p.query(b, h, i)] = delta;  // for AttentionKeyGradient
             float dq[kColumns] = {};
             for (int64_t j0 = 0; j0 < s.keys; j0 += kWarp) {
                 float const weight = p.weight(b, h, i, j0 + lane);
-                float const gradient = p.score_gradient(b, h, i, j0 + lane, weight);
+                float const gradient = weight < 0.0f ? 0.0f : p.score_gradient(b, h, i, j0 + lane, weight, delta);
                 for (int n = 0; n < kWarp; ++n) {
                     float const g = shuffle(gradient, n);
                     if (!(shuffle(weight, n) < 0.0f)) Base::add(dq, g, s.k.at(b, h, j0 + n), s.k.column, s.d, lane);
@@ -158,7 +158,9 @@ template <int kColumns> struct AttentionKeyGradient : AttentionKernel<kColumns> 
             float dk[kColumns] = {}, dv[kColumns] = {};
             for (int64_t i0 = 0; i0 < s.queries; i0 += kWarp) {
                 float const weight = p.weight(b, h, i0 + lane, j);
-                float const gradient = p.score_gradient(b, h, i0 + lane, j, weight);
+                float const gradient =
+                    weight < 0.0f ? 0.0f
+                                  : p.score_gradient(b, h, i0 + lane, j, weight, p.delta[p.query(b, h, i0 + lane)]);
                 for (int n = 0; n < kWarp; ++n) {
                     float const w = shuffle(weight, n), g = shuffle(gradient, n);
                     if (w < 0.0f) continue;
