@@ -12,6 +12,7 @@ from pylayers import arrays
 from pylayers.backends.native_memory import address, address_or_none, new, spread, stream, workspace
 from pylayers.backends.native_optimizer import OptimizerKernels
 from pylayers.backends.protocol import Activation, Loss, Pads, Reduction, Sizes
+from pylayers.backends.sizes import convolved
 
 Array = Any
 
@@ -63,10 +64,7 @@ class Native(OptimizerKernels):
         activation: Activation | None = None,
         variant: str = "",
     ) -> Array:
-        out = tuple(
-            (n + before + after - d * (r - 1) - 1) // s + 1
-            for n, (before, after), d, r, s in zip(x.shape[2:], padding, dilation, weight.shape[2:], stride, strict=True)
-        )
+        out = convolved(x.shape[2:], weight.shape[2:], stride, padding, dilation)
         y = arrays.empty_like(x, (x.shape[0], weight.shape[0], *out))
         geometry = self._geometry(stride, padding, dilation, groups)
         operands = address(x), address(weight), address_or_none(bias), address(y)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pylayers.backends.protocol import Pads, Sizes
+from pylayers.backends.sizes import convolved
 
 
 class Axis(NamedTuple):
@@ -56,11 +57,8 @@ def axes(size: Sizes, kernel: Sizes, out: Sizes, stride: Sizes, padding: Sizes, 
 
 
 def convolution_axes(size: Sizes, kernel: Sizes, stride: Sizes, padding: Pads, dilation: Sizes) -> tuple[Axis, ...]:
-    """The axes of a convolution; out = (size + padding - dilation (kernel - 1) - 1) // stride + 1."""
-    out = tuple(
-        (s + sum(p) - d * (r - 1) - 1) // t + 1
-        for s, r, t, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
-    )
+    """The axes of a convolution."""
+    out = convolved(size, kernel, stride, padding, dilation)
     return axes(size, kernel, out, stride, tuple(before for before, _ in padding), dilation)
 
 
