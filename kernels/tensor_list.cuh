@@ -61,7 +61,9 @@ DEVICE void finish_chunk(TensorItem const& item) {
     if (thread_index() != 0) return;
     fence_device();
     uint32_t const last = uint32_t(count_chunks(item.size)) - 1;
-    if (atomic_increment(&item.step[1], last) == last) item.step[0] += 1;
+    if (atomic_increment(&item.step[1], last) != last) return;
+    fence_device();  // the other chunks' reads of the step come before this
+    item.step[0] += 1;
 }
 
 // Whether `norm` of gradient_norm says that some gradient is not finite.

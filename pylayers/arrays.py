@@ -1,6 +1,6 @@
 """One small adapter for each array library: what a kernel must know of an array, and where new arrays come from.
 
-The functions of this module choose the adapter by the array's type. Tests replace `Library.empty` to poison, pad or fail.
+The functions of this module choose the adapter by the array's type. Tests replace `empty` to poison, pad or fail.
 """
 
 from __future__ import annotations

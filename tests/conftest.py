@@ -32,3 +32,12 @@ def scheduled(request: pytest.FixtureRequest) -> Iterator[subject.Subject]:
     """The emulated backend under each schedule, planned for a device so small that blocks loop over their work."""
     with emulated.schedule(*request.param), emulated.device_spec(sms=1):
         yield subject.Subject("emulated")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints how many planted bugs were noticed."""
+    passed, failed = (terminalreporter.stats.get(outcome, []) for outcome in ("passed", "failed"))
+    scores = [value for report in passed + failed for key, value in report.user_properties if key == "mutants"]
+    if scores:
+        killed, planted = map(sum, zip(*scores, strict=True))
+        terminalreporter.write_line(f"planted bugs of the kernels: {killed} of {planted} noticed")

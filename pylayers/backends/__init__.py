@@ -1,4 +1,4 @@
-"""Three implementations of one contract (`protocol.Backend`): reference (NumPy), emulated (kernels on the CPU), cuda."""
+"""Three implementations of one contract, `protocol.Backend`: reference (NumPy), emulated (kernels on the CPU), cuda."""
 
 from __future__ import annotations
 

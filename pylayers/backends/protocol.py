@@ -6,8 +6,8 @@ rank of an image its memory order (NCHW, channels last, ...) is that of the firs
 must agree, labels in range) has been checked by `pylayers.ops` before a backend is called. What a backend cannot do for
 these arguments raises NotImplementedError and says what it can.
 
-Types: float64 stays float64 throughout; float32 accumulates in float32; float16 and bfloat16 compute in float32 and round
-once. Kernels take float32 unless a family says more.
+Types: float64 stays float64 throughout; float32 accumulates in float32; float16 and bfloat16 compute in float32 and
+round once. Kernels take float32 unless a family says more.
 """
 
 from __future__ import annotations
@@ -190,9 +190,10 @@ class Backend(Protocol):
         """One step of Adam (decoupled: AdamW) on every tensor, in place, with moments of their own dtype.
 
         With t the step and c1 = 1 - beta1^t, c2 = 1 - beta2^t:
-        "separate" (torch): p -= lr m / c1 / (sqrt(v / c2) + eps); "folded" (Keras): p -= lr sqrt(c2) / c1 m / (sqrt(v) + eps);
+        "separate" (torch): p -= lr m / c1 / (sqrt(v / c2) + eps);
+        "folded" (Keras): p -= lr sqrt(c2) / c1 m / (sqrt(v) + eps);
         "none": p -= lr m / (sqrt(v) + eps).
-        Each of `steps` is an int32 array of 2 beside its tensor: steps taken so far, and a counter the kernels keep at 0.
+        Each of `steps` is an int32 array of 2 beside its tensor: steps taken, and a counter the kernels keep at 0.
         With `norm` from `gradient_norm` whose second element is not 0, nothing changes, steps included.
         """
 
