@@ -1,7 +1,8 @@
-"""A GPU that is not there: a CuPy whose arrays hold pointers and views but no values, beside a `_cuda` that records launches.
+"""A GPU that is not there: a CuPy whose arrays have pointers and views but no values, and a `_cuda` that only records.
 
-It lets the cuda half of every op run without a GPU: which stream, which device, what workspace, which library the outputs
-come from, what happens when memory runs out. Arithmetic on its arrays is an error: kernels and views are all a hot path may use.
+It lets the cuda half of every op run without a GPU: which stream, which device, what workspace, which library the
+outputs come from, what happens when memory runs out. Arithmetic on its arrays is an error: a hot path may use kernels
+and views only.
 """
 
 from __future__ import annotations

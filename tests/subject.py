@@ -85,7 +85,7 @@ class Subject:
             arrays.CupyLibrary.empty = original  # type: ignore[method-assign]
 
     def __call__(self, op: str, *args: Any, **options: Any) -> Any:
-        """The op's result, having asserted that inputs are untouched and that no output depends on its memory's past."""
+        """The op's result; asserts that inputs stay untouched and that no output depends on what its memory held."""
         results = []
         for fill in (0xFF, 0x7E):  # NaN, and 8.5e37
             placed = map_arrays(self.place, args)

@@ -10,12 +10,21 @@ from subject import Subject
 
 NAMES = ("dq", "dk", "dv")
 # batch, heads, queries, keys, d, e
-SIZES = [(1, 1, 1, 1, 1, 1), (2, 3, 7, 40, 16, 20), (1, 2, 33, 32, 33, 64), (1, 1, 5, 31, 65, 3), (1, 1, 3, 34, 130, 256)]
+SIZES = [
+    (1, 1, 1, 1, 1, 1),
+    (2, 3, 7, 40, 16, 20),
+    (1, 2, 33, 32, 33, 64),
+    (1, 1, 5, 31, 65, 3),
+    (1, 1, 3, 34, 130, 256),
+]
 
 
 def draw(b: int, h: int, s: int, t: int, d: int, e: int, seed: int = 1) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    return [rng.standard_normal(shape).astype(np.float32) for shape in [(b, h, s, d), (b, h, t, d), (b, h, t, e), (b, h, s, e)]]
+    return [
+        rng.standard_normal(shape).astype(np.float32)
+        for shape in [(b, h, s, d), (b, h, t, d), (b, h, t, e), (b, h, s, e)]
+    ]
 
 
 def check(on: Subject, q, k, v, do, mask, diagonal, change=lambda x: x) -> None:
@@ -40,7 +49,9 @@ def test_sizes(on: Subject, size: tuple[int, ...], diagonal: int | str | None) -
     check(on, *draw(*size), None, size[3] - size[2] if diagonal == "aligned" else diagonal)
 
 
-@pytest.mark.parametrize("size", [(0, 2, 3, 4, 5, 6), (2, 0, 3, 4, 5, 6), (1, 1, 0, 4, 5, 6), (1, 2, 3, 0, 5, 6), (1, 1, 2, 3, 4, 0)])
+@pytest.mark.parametrize(
+    "size", [(0, 2, 3, 4, 5, 6), (2, 0, 3, 4, 5, 6), (1, 1, 0, 4, 5, 6), (1, 2, 3, 0, 5, 6), (1, 1, 2, 3, 4, 0)]
+)
 def test_empty(on: Subject, size: tuple[int, ...]) -> None:
     check(on, *draw(*size), None, None)
 
@@ -107,7 +118,7 @@ def test_what_is_masked_out_never_reaches_the_output(on: Subject) -> None:
 
 def test_kernels_name_their_limit(kernels: Subject) -> None:
     q = np.zeros((1, 1, 2, 257), np.float32)
-    with pytest.raises(NotImplementedError, match="attention_forward: argument 'q': expected at most 256 columns a head, got 257"):
+    with pytest.raises(NotImplementedError, match="argument 'q': expected at most 256 columns a head, got 257"):
         kernels("attention_forward", q, q, q, None, 1.0, None)
 
 

@@ -108,11 +108,11 @@ def test_random_geometry(data: st.DataObject) -> None:
     groups = some(1, 3)
     kernel, stride, dilation = ((some(1, 3), some(1, 3)) for _ in range(3))
     padding = tuple((some(0, 2), some(0, 2)) for _ in range(2))
-    spatial = tuple(max(1, d * (r - 1) + 1 - sum(p)) + some(0, 6) for r, d, p in zip(kernel, dilation, padding, strict=True))
-    geometry = (
-        (some(1, 3), groups * some(1, 3), *spatial), (groups * some(1, 20), 0, *kernel), stride, padding, dilation, groups
-    )  # fmt: skip
-    geometry = (geometry[0], (geometry[1][0], geometry[0][1] // groups, *kernel), *geometry[2:])
+    spans = [d * (r - 1) + 1 - sum(p) for r, d, p in zip(kernel, dilation, padding, strict=True)]
+    spatial = tuple(max(1, span) + some(0, 6) for span in spans)
+    channels = some(1, 3)
+    x_shape, weight_shape = (some(1, 3), groups * channels, *spatial), (groups * some(1, 20), channels, *kernel)
+    geometry = x_shape, weight_shape, stride, padding, dilation, groups
     check(Subject("emulated"), *draw(geometry, np.random.default_rng(7)))
 
 

@@ -94,7 +94,9 @@ def test_without_gradient(on: Subject) -> None:
     args = (x, labels, None, IGNORE, 0.0, "mean", "logits")
     loss, _, gradient = on("cross_entropy_forward", *args, False)
     assert gradient is None
-    assert_as_good(loss, truth("cross_entropy_forward", *args, False)[0], reference.cross_entropy_forward(*args, False)[0], 3)
+    assert_as_good(
+        loss, truth("cross_entropy_forward", *args, False)[0], reference.cross_entropy_forward(*args, False)[0], 3
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)

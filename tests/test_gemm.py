@@ -1,4 +1,4 @@
-"""y = activation(a b + bias) and column sums: exact on integers, within the bound on reals, for any sizes and strides."""
+"""y = activation(a b + bias) and column sums: exact on integers, within the bound on reals, any sizes and strides."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def test_broadcast_operands(on: Subject) -> None:
     got = on("gemm", np.broadcast_to(a, (3, 9, 5)), np.broadcast_to(b, (3, 5, 4)), bias)
     np.testing.assert_array_equal(got, np.broadcast_to(a[0] @ b[0] + 3, (3, 9, 4)))
     ones = np.broadcast_to(np.float32(1), (2, 6, 5))  # the gradient of a sum
-    np.testing.assert_array_equal(on("gemm", ones, np.broadcast_to(b, (2, 5, 4))), np.broadcast_to(b.sum(1, keepdims=True), (2, 6, 4)))
+    np.testing.assert_array_equal(
+        on("gemm", ones, np.broadcast_to(b, (2, 5, 4))), np.broadcast_to(b.sum(1, keepdims=True), (2, 6, 4))
+    )
 
 
 @pytest.mark.parametrize("m, n, k", [(70, 50, 3), (33, 70, 300), (5, 5, 2000)])
@@ -111,11 +113,15 @@ def test_kernels_refuse_what_they_have_no_code_for(kernels: Subject) -> None:
         kernels("gemm", a, a)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 1), (3, 33, 40), (1, 70, 3000), (2500, 3, 1), (0, 4, 1), (3, 0, 2), (4, 5, 0)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (7, 5, 1), (3, 33, 40), (1, 70, 3000), (2500, 3, 1), (0, 4, 1), (3, 0, 2), (4, 5, 0)]
+)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_column_sum(on: Subject, shape: tuple[int, int, int], layout: str) -> None:
     x = integers(np.random.default_rng(7), *shape)
-    np.testing.assert_array_equal(on("column_sum", LAYOUTS[layout](x)), x.astype(np.int64).sum((0, 2)).astype(np.float32))
+    np.testing.assert_array_equal(
+        on("column_sum", LAYOUTS[layout](x)), x.astype(np.int64).sum((0, 2)).astype(np.float32)
+    )
 
 
 def test_column_sum_bound(on: Subject) -> None:

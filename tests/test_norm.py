@@ -17,7 +17,12 @@ def check(on: Subject, x, weight, bias, dy, change=lambda x: x) -> None:
         largest = 1 if weight is None else np.abs(weight).max(initial=0)
         rounded_mean = UNIT["float32"] * np.abs(mean) * rstd * largest  # what float32 makes of the mean, seen in y
         for name, got, exact, own, more in zip(
-            ("y", "mean", "rstd"), on("layer_norm_forward", *forward), want, same, (rounded_mean[:, None], 0, 0), strict=True
+            ("y", "mean", "rstd"),
+            on("layer_norm_forward", *forward),
+            want,
+            same,
+            (rounded_mean[:, None], 0, 0),
+            strict=True,
         ):
             assert_as_good(got, exact, own, 2, f"{name} {x.shape}", more)
         backward = [change(dy), forward[0], *same[1:], forward[1]]

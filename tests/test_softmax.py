@@ -44,7 +44,9 @@ def test_shifts_and_special_values(on: Subject, n: int, log: bool) -> None:
     x[4, 0] = np.nan
     x[5] = -np.inf
     with np.errstate(all="ignore"):
-        assert_as_good(on("softmax_forward", x, log), truth("softmax_forward", x, log), reference.softmax_forward(x, log), 2)
+        assert_as_good(
+            on("softmax_forward", x, log), truth("softmax_forward", x, log), reference.softmax_forward(x, log), 2
+        )
 
 
 def test_schedules(scheduled: Subject) -> None:

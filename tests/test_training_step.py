@@ -83,8 +83,8 @@ def test_emulated_step_equals_reference(name: str, optimizer: str) -> None:
         got = step(name, "emulated", optimizer, np.float32)
     want = step(name, "reference", optimizer, np.float64)
     for key, exact in want.items():
-        # Float32 through a network of a few layers; an Adam step divides by the gradient's size, so a parameter whose
-        # gradient is near 0 may move anywhere within its rate of 1e-2: such elements are compared by their gradient above.
+        # Float32 through a few layers. An Adam step divides by the gradient's size, so a parameter whose gradient is
+        # near 0 may move anywhere within its rate of 1e-2: such elements are compared by their gradient alone.
         error = np.abs(got[key].astype(np.float64) - exact)
         if optimizer != "sgd" and not key.startswith(("d", "lo")):
             error = error[np.abs(want["d" + key]) > 1e-4]

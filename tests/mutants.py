@@ -1,0 +1,215 @@
+"""Planted bugs: expressions of the kernels and what a mistake would have made of them.
+
+One build of the emulated backend holds them all: where it is compiled, each expression becomes a choice at run time, so
+that a thousand mutants cost one compilation and the kernels' own text knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# file of kernels/ -> (expression, which stands there once, its wrong versions)
+MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
+    "gemm_simt.cuh": [
+        (
+            "j < size && i < k ? element(j, i) : 0.0f",
+            ["i < k ? element(j, i) : 0.0f", "j < size && i <= k ? element(j, i) : 0.0f"],
+        ),
+        (
+            "row < p.m && column < p.n",
+            ["row <= p.m && column < p.n", "row < p.m && column <= p.n", "row + 1 < p.m && column < p.n"],
+        ),
+        ("k0 < p.k_end(z)", ["k0 + T.k <= p.k_end(z)"]),
+        ("fmaf(a[r], b[c], sum[r][c])", ["a[r] * b[c]"]),
+        (
+            "z * batch + i * row + j * column",
+            ["i * row + j * column", "z * batch + i * row + j", "z * batch + j * row + i * column"],
+        ),
+        (
+            "activate(sum + (bias ? bias[column * bias_stride] : 0.0f), activation)",
+            [
+                "activate(sum, activation)",
+                "activate(sum, activation) + (bias ? bias[column * bias_stride] : 0.0f)",
+                "sum + (bias ? bias[column * bias_stride] : 0.0f)",
+            ],
+        ),
+    ],
+    "conv_simt.cuh": [
+        (
+            "ih < 0 || ih >= h || iw < 0 || iw >= w",
+            ["ih < 0 || ih > h || iw < 0 || iw >= w", "ih < 0 || ih >= h || iw < 0 || iw + 1 >= w"],
+        ),
+        (
+            "o.row * stride_h + t.r * dilation_h - pad_h",
+            [
+                "o.row * stride_h + t.r - pad_h",
+                "o.row * stride_h + t.r * dilation_h",
+                "o.row + t.r * dilation_h - pad_h",
+            ],
+        ),
+        ("row < 0 || column < 0 || row % stride_h != 0 || column % stride_w != 0", ["row < 0 || column < 0"]),
+        (
+            "row / stride_h >= p || column / stride_w >= q",
+            ["row / stride_h > p || column / stride_w >= q", "column / stride_w >= q"],
+        ),
+        ("group * c + t.channel", ["t.channel"]),
+        ("k_begin(z) + pixels_per_split", ["k_begin(z) + pixels_per_split - 1", "k_begin(z) + pixels_per_split + 1"]),
+        ("z % splits * conv.groups * conv.k + channel", ["channel"]),
+        (
+            "conv.weight_strides.at(group * conv.k + t.channel, column, t.r, t.s)",
+            ["conv.weight_strides.at(t.channel, column, t.r, t.s)"],
+        ),
+    ],
+    "pool.cuh": [
+        (
+            "best_index < 0 || x > best || x != x",
+            ["best_index < 0 || x >= best || x != x", "best_index < 0 || x > best", "x > best || x != x"],
+        ),
+        ("row * s.w + column", ["row * s.h + column"]),
+        (
+            "o.row * s.stride_h - s.pad_h + r * s.dilation_h",
+            ["o.row * s.stride_h - s.pad_h + r", "o.row * s.stride_h + r * s.dilation_h"],
+        ),
+        ("row < 0 || row >= s.h", ["row < 0 || row > s.h"]),
+        (
+            "row < 0 || row % s.stride_h != 0 || row / s.stride_h >= s.p",
+            ["row < 0 || row % s.stride_h != 0", "row < 0 || row / s.stride_h >= s.p"],
+        ),
+        ("at.row + s.pad_h - r * s.dilation_h", ["at.row - r * s.dilation_h"]),
+    ],
+    "elementwise.cuh": [
+        ("i < p.size", ["i <= p.size", "i + 1 < p.size"]),
+        ("at * strides[a][d]", ["at"]),
+        ("d > 0 ? i % shape[d] : i", ["i % shape[d] + 1", "0"]),
+    ],
+    "core/math.cuh": [
+        ("x < 0.0f ? 0.0f : x", ["x < 0.0f ? 0.01f * x : x", "x > 0.0f ? x : 0.0f"]),
+        ("s > 0.0f ? 1.0f : 0.0f", ["1.0f", "s > 0.5f ? 1.0f : 0.0f"]),
+        ("s * (1.0f - s)", ["s * (1.0f + s)"]),
+        ("1.0f - s * s", ["1.0f - s"]),
+        ("x * sigmoid(x)", ["sigmoid(x)"]),
+    ],
+    "core/reduce.cuh": [
+        ("shuffle_xor(value, lanes)", ["value"]),
+        ("scratch.partial[thread_index() / kWarp]", ["scratch.partial[0]"]),
+        ("op(value, scratch.partial[warp])", ["value"]),
+    ],
+    "core/rows.cuh": [
+        ("row < rows", ["row + 1 < rows", "row <= rows"]),
+        ("block_count() * kRowsPerBlock", ["block_count()"]),
+    ],
+    "column_sum.cuh": [
+        (
+            "p.rows < begin + p.rows_per_split ? p.rows : begin + p.rows_per_split",
+            ["begin + p.rows_per_split", "p.rows"],
+        ),
+        ("row0 < half", ["row0 + 1 < half"]),
+        ("split * p.columns + column", ["column"]),
+        ("row % inner * inner_stride", ["row % inner"]),
+    ],
+    "softmax.cuh": [
+        ("fmaxf(max, p.x.at(row, j))", ["0.0f"]),
+        ("p.log ? x - log_sum : expf(x) / sum", ["p.log ? x : expf(x) / sum", "p.log ? x - log_sum : expf(x)"]),
+        ("y * (dy - sum)", ["y * dy"]),
+        ("dy - expf(y) * sum", ["dy - y * sum"]),
+    ],
+    "cross_entropy.cuh": [
+        ("(j == label ? 1.0f : 0.0f)", ["(0.0f)"]),
+        ("(1.0f - p.smoothing) * p.class_weight(label)", ["p.class_weight(label)", "(1.0f - p.smoothing)"]),
+        ("label == p.ignore_index", ["false"]),
+        ("label >= 0 && label < p.columns", ["label >= 0 && label <= p.columns", "label < p.columns"]),
+        ("p.mean ? loss / weight : loss", ["p.mean ? loss / float(p.rows) : loss", "loss"]),
+        ("x[0] * x[1] / x[2]", ["x[0] * x[1]", "x[0] / x[2]"]),
+        ("x < kSmallestProbability ? kSmallestProbability : x > kLargestProbability ? kLargestProbability : x", ["x"]),
+        ("share * (weight_sum * probability - p.class_weight(j))", ["share * (probability - p.class_weight(j))"]),
+    ],
+    "norm.cuh": [
+        (
+            "1.0f / sqrtf(squares / float(p.columns) + p.eps)",
+            [
+                "1.0f / sqrtf(squares / float(p.columns - 1) + p.eps)",
+                "1.0f / (sqrtf(squares / float(p.columns)) + p.eps)",
+            ],
+        ),
+        ("g_at(j) - g_mean - xhat * g_xhat_mean", ["g_at(j) - g_mean", "g_at(j) - xhat * g_xhat_mean"]),
+        ("(x.at(row, column) - mean[row]) * rstd[row]", ["(x.at(row, column) - mean[row])"]),
+        ("p.weight ? p.dy.at(row, j) * p.weight[j * p.weight_stride] : p.dy.at(row, j)", ["p.dy.at(row, j)"]),
+    ],
+    "attention.cuh": [
+        ("limited && j > i + diagonal", ["limited && j >= i + diagonal", "limited && j > i"]),
+        ("i >= queries || j >= keys", ["i >= queries || j > keys", "j >= keys"]),
+        ("m == -INFINITY", ["false"]),
+        ("sum * correction", ["sum"]),
+        ("o[c] *= correction", ["o[c]"]),
+        ("max + logf(sum)", ["logf(sum)"]),
+        ("weight * (dp - row_delta)", ["weight * dp"]),
+        ("(b * shape.heads + h) * shape.queries + i", ["h * shape.queries + i", "i"]),
+        ("sum == 0.0f ? 0.0f : 1.0f / sum", ["1.0f / sum"]),
+    ],
+    "dropout.cuh": [
+        ("offset + uint64_t(i) / 4", ["uint64_t(i) / 4", "offset + uint64_t(i)"]),
+        ("int(i % 4)", ["int(i % 3)"]),
+        ("round < 10", ["round < 9"]),
+        ("x[0] * scale", ["x[0]"]),
+        ("uint32_t(counter >> 32)", ["0u"]),
+    ],
+    "tensor_list.cuh": [
+        ("begin + kChunk < item.size ? begin + kChunk : item.size", ["item.size", "begin + kChunk"]),
+        ("items[middle].first_chunk <= chunk", ["items[middle].first_chunk < chunk"]),
+        ("norm && norm[1] != 0.0f", ["false"]),
+        ("uint32_t(count_chunks(item.size)) - 1", ["uint32_t(count_chunks(item.size))", "0u"]),
+    ],
+    "adam.cuh": [
+        ("item.step[0] + 1", ["item.step[0] + 2"]),
+        ("float(1.0 - p.beta2) * g * g", ["float(1.0 - p.beta2) * g"]),
+        ("float(1.0 - p.lr * p.weight_decay)", ["1.0f"]),
+        ("fmaf(float(p.weight_decay), x, g)", ["g"]),
+        ("sqrtf(second) + rates.eps", ["sqrtf(second + rates.eps)"]),
+        ("p.eps * root2", ["p.eps"]),
+        ("p.maximize ? -to_float(gradient) : to_float(gradient)", ["to_float(gradient)"]),
+        ("1.0 - pow(p.beta2, double(step))", ["double(1.0f - powf(float(p.beta2), float(step)))"]),
+    ],
+    "sgd.cuh": [
+        (
+            "first_step ? g : p.momentum * to_float(buffer[i]) + (1.0f - p.dampening) * g",
+            [
+                "p.momentum * to_float(buffer[i]) + (1.0f - p.dampening) * g",
+                "first_step ? g : p.momentum * to_float(buffer[i]) + g",
+            ],
+        ),
+        ("p.nesterov ? fmaf(p.momentum, b, g) : b", ["b"]),
+        ("fmaf(p.weight_decay, x, g)", ["g"]),
+    ],
+    "gradient_norm.cuh": [
+        ("g - g == 0.0f", ["g == g"]),
+        ("sum.bad > 0.0 ? 1.0f : 0.0f", ["0.0f"]),
+        ("double(g) * double(g)", ["double(g * g)"]),
+        ("i < p.chunks", ["i + 1 < p.chunks"]),
+    ],
+}
+
+
+def numbered() -> list[tuple[int, str, str, str]]:
+    """(number, file, expression, wrong version) of every mutant; number 0 stands for the kernels as they are."""
+    rows = [(file, good, bad) for file, places in MUTANTS.items() for good, bads in places for bad in bads]
+    return [(number, *row) for number, row in enumerate(rows, 1)]
+
+
+def write(kernels: Path, target: Path) -> None:
+    """Copies the folder `kernels` with every listed expression turned into a choice by ``active_mutant``."""
+    choices: dict[str, dict[str, str]] = {}
+    for number, file, good, bad in numbered():
+        places = choices.setdefault(file, {})
+        places[good] = f"(active_mutant == {number} ? ({bad}) : {places.get(good, f'({good})')})"
+    for source in kernels.rglob("*.*h*"):
+        text = source.read_text()
+        for good, choice in choices.get(str(source.relative_to(kernels)), {}).items():
+            found = list(re.finditer(r"\s+".join(map(re.escape, good.split())), text))  # however the lines are broken
+            if len(found) != 1:
+                raise ValueError(f"mutants: {source.name} holds {good!r} {len(found)} times, expected once")
+            text = text[: found[0].start()] + choice + text[found[0].end() :]
+        place = target / source.relative_to(kernels)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists() or place.read_text() != text:  # what did not change is not compiled again
+            place.write_text(text)

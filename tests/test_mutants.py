@@ -1,0 +1,203 @@
+"""Every dropped barrier and every planted arithmetic bug of the kernels is noticed; pytest's summary shows the score.
+
+What notices them is the float64 reference, the guard pages and the race detector, on cases chosen small enough that a
+thousand of them cost minutes: the ordinary tests run many more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import emulated
+import mutants
+import numpy as np
+import pytest
+import test_activation
+import test_adam
+import test_attention
+import test_conv
+import test_cross_entropy
+import test_gemm
+import test_norm
+import test_pool
+import test_softmax
+from bounds import reference
+from layouts import LAYOUTS
+from subject import Subject
+
+Detector = Callable[[Subject], None]
+# Dropped sites that nothing here can notice, and why.
+UNSEEN = {"fence_device": "the emulator's memory is sequentially consistent: only a GPU can show what it orders"}
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def gemm(on: Subject) -> None:
+    a, b, bias = (test_gemm.integers(rng(), *shape) for shape in [(2, 33, 70), (2, 70, 35), (35,)])
+    want = np.einsum("zmk,zkn->zmn", a, b)
+    swapped = LAYOUTS["last_two_swapped"]
+    np.testing.assert_array_equal(on("gemm", swapped(a), b, bias, "relu"), np.maximum(want + bias, 0))
+    np.testing.assert_array_equal(on("gemm", a, swapped(b), None, None, "simt_64x64x16"), want)
+    np.testing.assert_array_equal(on("gemm", a, b, None, None, "simt_128x128x8"), want)
+
+
+def column_sum(on: Subject) -> None:
+    for shape in [(2101, 33, 1), (3, 2, 1101)]:
+        for layout in ("contiguous", "stepped"):
+            x = test_gemm.integers(rng(), *shape)
+            np.testing.assert_array_equal(on("column_sum", LAYOUTS[layout](x)), x.sum((0, 2)))
+
+
+def conv(on: Subject) -> None:
+    for name in ["strided", "dilated", "grouped"]:
+        test_conv.check(on, *test_conv.draw(test_conv.GEOMETRIES[name], rng()))
+    how = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
+    x, dy = test_conv.integers(rng(), (3, 2, 20, 20)), test_conv.integers(rng(), (3, 4, 20, 20))
+    want = reference.conv_weight_gradient(dy, x, (4, 2, 3, 3), *how)
+    np.testing.assert_array_equal(on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), want)
+
+
+def pool(on: Subject) -> None:
+    for name in ["overlap", "dilated", "gaps"]:
+        shape, *how = test_pool.WINDOWS[name]
+        x = rng().integers(0, 3, shape).astype(np.float32)
+        x[0, 0, :3, :3], x[0, 1, 2, 3] = -np.inf, np.nan
+        test_pool.check(on, x, tuple(how))
+
+
+def activation(on: Subject) -> None:
+    for name in test_activation.ACTIVATIONS:
+        x, dy = (rng().standard_normal((3, 5, 7)).astype(np.float32) for _ in range(2))
+        test_activation.check(on, x, dy, name)
+        test_activation.check(on, x, dy, name, LAYOUTS["stepped"])
+        test_activation.test_special_values(on, name)
+    gemm(on)
+
+
+def dropout(on: Subject) -> None:
+    for offset in (7, 2**32 + 5):
+        x = rng().standard_normal((3, 40)).astype(np.float32)
+        np.testing.assert_allclose(on("dropout", x, 0.5, 3, offset), reference.dropout(x, 0.5, 3, offset), rtol=1e-6)
+
+
+def softmax(on: Subject) -> None:
+    for shape in [(20, 5), (3, 1100)]:
+        x, dy = (30 * rng().standard_normal(shape).astype(np.float32) for _ in range(2))
+        for log in (False, True):
+            test_softmax.check(on, x, dy, log)
+
+
+def cross_entropy(on: Subject) -> None:
+    for rows, n in [(20, 5), (3, 1100)]:
+        for kind in test_cross_entropy.KINDS:
+            x, labels, weight = test_cross_entropy.draw(rows, n, kind)
+            labels[1] = test_cross_entropy.IGNORE
+            test_cross_entropy.check(on, x, labels, weight, 0.2 if kind == "logits" else 0.0, "mean", kind)
+    test_cross_entropy.test_unknown_labels_give_nan_and_read_nothing(on, "logits")
+    test_cross_entropy.test_probabilities_are_clipped(on)
+
+
+def norm(on: Subject) -> None:
+    for rows, n in [(20, 5), (3, 1100)]:
+        test_norm.check(on, *test_norm.draw(rows, n))
+
+
+def attention(on: Subject) -> None:
+    q, k, v, do = test_attention.draw(2, 2, 9, 40, 33, 70)
+    test_attention.check(on, q, k, v, do, None, 10)
+    test_attention.check(on, q, k, v, do, None, 34)
+    mask = np.zeros((9, 40), np.float32)
+    mask[4], mask[:, 3] = -np.inf, -np.inf
+    k[:, :, 3] = v[:, :, 3] = np.nan
+    o, _ = on("attention_forward", q, k, v, mask, 0.3, None)
+    assert np.isfinite(o).all() and (o[:, :, 4] == 0).all()
+
+
+def optimizers(on: Subject) -> None:
+    for how in test_adam.ADAM.values():
+        test_adam.check(on, "adam", how, [5000, 0, 3, 4096], test_adam.MIXED, count=2)
+        test_adam.check(on, "adam", how, [50], test_adam.FLOATS, count=3)
+    for how in test_adam.SGD.values():
+        test_adam.check(on, "sgd", how, [5000, 0, 3], test_adam.MIXED, count=2)
+        test_adam.check(on, "sgd", how, [50], test_adam.FLOATS, count=3)
+    for sizes in ([9000, 3], [300 * 4096]):
+        lists = test_adam.Lists(on, sizes, test_adam.FLOATS, 0)
+        want = reference.gradient_norm([np.array(g) for g in lists.gradients])
+        np.testing.assert_allclose(on.backend.gradient_norm(lists.gradients), want, rtol=2e-7)
+    test_adam.test_gradient_norm_of_huge_and_tiny_gradients(on)
+    test_adam.test_a_gradient_that_is_not_finite_leaves_everything_untouched(
+        on, "adam", test_adam.ADAM["adamw"], np.inf
+    )
+
+
+ROWS: list[Detector] = [softmax, norm, cross_entropy]
+# Where a bug of each file shows.
+DETECTORS: dict[str, list[Detector]] = {
+    "gemm_simt.cuh": [gemm],
+    "conv_simt.cuh": [conv],
+    "pool.cuh": [pool],
+    "elementwise.cuh": [activation],
+    "activation.cuh": [activation],
+    "core/math.cuh": [activation],
+    "core/reduce.cuh": ROWS,
+    "core/rows.cuh": ROWS,
+    "column_sum.cuh": [column_sum],
+    "softmax.cuh": [softmax],
+    "cross_entropy.cuh": [cross_entropy],
+    "norm.cuh": [norm],
+    "attention.cuh": [attention],
+    "dropout.cuh": [dropout],
+    "tensor_list.cuh": [optimizers],
+    "adam.cuh": [optimizers],
+    "sgd.cuh": [optimizers],
+    "gradient_norm.cuh": [optimizers],
+}
+
+
+@pytest.fixture
+def on() -> Iterator[Subject]:
+    """The kernels with their planted bugs, none active yet, in the race build and planned for one multiprocessor."""
+    module = emulated.load("race", mutants=True)
+    with emulated.schedule("random", 1, module=module), emulated.device_spec(sms=1, module=module):
+        yield Subject("emulated")
+    emulated.load()
+
+
+def noticed(on: Subject, detectors: list[Detector]) -> bool:
+    failures = AssertionError, on.backend.module.EmulatorError  # type: ignore[attr-defined]
+    for detect in detectors:
+        try:
+            detect(on)
+        except failures:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("file", DETECTORS)
+def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Callable[[str, object], None]) -> None:
+    module = on.backend.module  # type: ignore[attr-defined]
+    module.clear_sites()
+    assert not noticed(on, DETECTORS[file]), "the kernels as they are were refused"
+    survivors = []
+    rows = [row for row in mutants.numbered() if row[1] == file]
+    for number, _, good, bad in rows:
+        module.set_mutant(number)
+        try:
+            if not noticed(on, DETECTORS[file]):
+                survivors.append(f"{good}  ->  {bad}")
+        finally:
+            module.set_mutant(0)
+    sites = [s for s in emulated.sites(module=module) if f"kernels/{file}:" in s.where and s.instruction not in UNSEEN]
+    for site in sites:
+        with emulated.dropped(site, module=module):
+            if not noticed(on, DETECTORS[file]):
+                survivors.append(f"dropped {site}")
+    record_property("mutants", [len(rows) + len(sites) - len(survivors), len(rows) + len(sites)])
+    assert not survivors, "\n".join(survivors)
+
+
+def test_every_kernel_file_has_its_bugs() -> None:
+    files = {str(p.relative_to(emulated.ROOT / "kernels")) for p in (emulated.ROOT / "kernels").rglob("*.cuh")}
+    assert files - {"core/ptx.cuh"} == set(DETECTORS)
