@@ -1,0 +1,39 @@
+// The call sites of synchronising primitives in kernels: named in reports, and dropped one at a time as planted bugs.
+#pragma once
+#include <cstdint>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+namespace pylayers::emulator {
+
+struct Site {
+    std::string kernel;
+    std::string instruction;
+    std::string where;     // "kernels/norm.cuh:41:9"
+    bool dropped = false;  // the instruction does nothing here
+    int64_t visits = 0;
+};
+
+// "sync_block at kernels/norm.cuh:41:9"
+std::string to_string(Site const& site);
+
+// "kernels/norm.cuh:41:9"
+std::string to_string(std::source_location const& where);
+
+// The site of this call in the kernel that runs. Constant time after the first call.
+Site& visit(char const* instruction, std::source_location const& where);
+
+// Sites met from now on belong to this kernel.
+void enter_kernel(std::string_view name);
+
+using SiteKey = std::tuple<std::string, std::string, std::string>;  // kernel, instruction, where
+
+std::vector<Site> sites();
+void clear_sites();
+void drop(SiteKey const& key);
+void restore_sites();
+
+}  // namespace pylayers::emulator
