@@ -1,0 +1,1 @@
+"""Benchmarks of pylayers; in an installation they are `pylayers.benchmarks`."""
