@@ -102,6 +102,27 @@ def keras_step() -> Step:
     return step
 
 
+def nn_step() -> Step:
+    """The same network through `pylayers.nn`, the tape and `pylayers.optim`, written as for torch."""
+    import pylayers as pl
+    from pylayers import nn, optim
+
+    x, labels, _ = batch()
+    image, target = pl.tensor(x.transpose(0, 3, 1, 2)), pl.tensor(labels)
+    layers = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5408, 128), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.Linear(128, CLASSES))
+    loss_of, optimizer = nn.CrossEntropyLoss(), optim.Adam(net.parameters(), eps=1e-7)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = loss_of(net(image), target)
+        loss.backward()
+        optimizer.step()
+        return float(loss.item())
+
+    return step
+
+
 def torch_step(channels_last: bool) -> Step:
     """The same network and optimizer in torch."""
     import torch
@@ -112,7 +133,7 @@ def torch_step(channels_last: bool) -> Step:
     image = torch.tensor(x).permute(0, 3, 1, 2).contiguous(memory_format=order)
     target = torch.tensor(labels)
     layers = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5408, 128), nn.ReLU()]
-    net = nn.Sequential(*layers, nn.Linear(128, CLASSES), nn.Softmax(-1)).to(memory_format=order)
+    net = nn.Sequential(*layers, nn.Linear(128, CLASSES)).to(memory_format=order)
     with torch.no_grad():
         for p, start in zip(net.parameters(), parameters, strict=True):
             p.copy_(torch.tensor(start if start.ndim != 2 else start.T))
@@ -120,7 +141,7 @@ def torch_step(channels_last: bool) -> Step:
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = nn.functional.nll_loss(torch.log(net(image).clamp(1e-7, 1 - 1e-7)), target)
+        loss = nn.functional.cross_entropy(net(image), target)
         loss.backward()
         optimizer.step()
         return float(loss.item())
@@ -151,7 +172,11 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     parallel.set_num_threads(arguments.threads)
-    ours = {"pylayers, keras and the tape": keras_step(), "pylayers, backend calls": backend_step()}
+    ours = {
+        "pylayers, nn and the tape": nn_step(),
+        "pylayers, keras and the tape": keras_step(),
+        "pylayers, backend calls": backend_step(),
+    }
     peers = {"torch, channels last": torch_step(True), "torch, contiguous": torch_step(False)}
     with threadpool_limits(arguments.threads):
         medians = milliseconds({**ours, **peers}, arguments.steps)
