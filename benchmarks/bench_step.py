@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pylayers.backends import reference
-from pylayers.backends.reference import parallel
+from pylayers.backends.protocol import AdamRates
 
 BATCH, CLASSES = 128, 10
 SHAPES = {  # 693,962 parameters
@@ -46,6 +50,7 @@ def backend_step() -> Step:
     weight, bias, hidden, hidden_bias, out, out_bias = parameters
     m, v = ([np.zeros_like(p) for p in parameters] for _ in range(2))
     steps = [np.zeros(2, np.int32) for _ in parameters]
+    rates = AdamRates(1e-3, eps=1e-7, bias_correction="folded")
     dloss = np.broadcast_to(np.float32(1), (BATCH,))
 
     def product(a: np.ndarray, b: np.ndarray, bias: Any = None, activation: Any = None) -> np.ndarray:
@@ -78,7 +83,7 @@ def backend_step() -> Step:
             product(h.T, dlogits),
             columns(dlogits),
         ]
-        reference.adam(parameters, gradients, m, v, steps, 1e-3, 0.9, 0.999, 1e-7, 0.0, False, False, "folded")
+        reference.adam(parameters, gradients, m, v, steps, rates)
         return float(loss[0])
 
     return step
@@ -149,39 +154,57 @@ def torch_step(channels_last: bool) -> Step:
     return step
 
 
-def milliseconds(contenders: dict[str, Step], count: int) -> dict[str, float]:
-    """The median step of each contender; they take turns, so that what else the machine does hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+CONTENDERS: dict[str, Callable[[], Step]] = {
+    "pylayers, nn and the tape": nn_step,
+    "pylayers, keras and the tape": keras_step,
+    "pylayers, backend calls": backend_step,
+    "torch, channels last": lambda: torch_step(True),
+    "torch, contiguous": lambda: torch_step(False),
+}
+
+
+def milliseconds(step: Step, count: int) -> list[float]:
+    """The times of `count` steps, after three that are not counted."""
+    times = []
     for turn in range(count + 3):
-        for name, step in contenders.items():
-            start = time.perf_counter()
-            step()
-            if turn >= 3:
-                times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
+        start = time.perf_counter()
+        step()
+        if turn >= 3:
+            times.append(1e3 * (time.perf_counter() - start))
+    return times
+
+
+def in_a_process(name: str, threads: int, steps: int) -> list[float]:
+    """The times of a contender that has the machine for itself: waiting threads of one library slow down the other."""
+    command = [sys.executable, __file__, "--only", name, "--threads", str(threads), "--steps", str(steps)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    times: list[float] = json.loads(subprocess.check_output(command, env=environment))
+    return times
 
 
 def main() -> None:
     """Prints each contender's median and the ratio of ours to torch's better layout."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=20, help="of each round")
+    parser.add_argument("--rounds", type=int, default=3, help="in which the contenders take turns")
+    parser.add_argument("--only", choices=CONTENDERS, help="print the times of this one, in this process, as JSON")
     arguments = parser.parse_args()
-    import torch
-    from threadpoolctl import threadpool_limits
+    if arguments.only:
+        if arguments.only.startswith("torch"):
+            import torch
 
-    torch.set_num_threads(arguments.threads)
-    parallel.set_num_threads(arguments.threads)
-    ours = {
-        "pylayers, nn and the tape": nn_step(),
-        "pylayers, keras and the tape": keras_step(),
-        "pylayers, backend calls": backend_step(),
-    }
-    peers = {"torch, channels last": torch_step(True), "torch, contiguous": torch_step(False)}
-    with threadpool_limits(arguments.threads):
-        medians = milliseconds({**ours, **peers}, arguments.steps)
-    best = min(medians[name] for name in peers)
-    print(f"training step, batch {BATCH}, float32, {arguments.threads} threads, median of {arguments.steps}")
+            torch.set_num_threads(arguments.threads)
+        print(json.dumps(milliseconds(CONTENDERS[arguments.only](), arguments.steps)))
+        return
+    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for _ in range(arguments.rounds):
+        for name in CONTENDERS:
+            times[name] += in_a_process(name, arguments.threads, arguments.steps)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    best = min(value for name, value in medians.items() if name.startswith("torch"))
+    count = arguments.rounds * arguments.steps
+    print(f"training step, batch {BATCH}, float32, {arguments.threads} threads, median of {count}")
     for name, value in medians.items():
         print(f"  {name:28} {value:8.2f} ms   {value / best:5.2f} x torch")
 
