@@ -7,14 +7,10 @@
 namespace pylayers {
 
 void adam(Arrays const& parameters, Arrays const& gradients, Arrays const& exp_avgs, Arrays const& exp_avg_sqs,
-          Arrays const& steps, OptionalArray norm, Array workspace, AdamRates rates, bool decoupled, bool maximize,
-          BiasCorrection bias_correction, Stream stream) {
+          Arrays const& steps, OptionalArray norm, Array workspace, AdamRates rates, Stream stream) {
     require_row("adam", "norm", norm, 2);
     UploadedList const up = upload_list("adam", parameters, gradients, exp_avgs, exp_avg_sqs, steps, workspace, stream);
-    launch<Adam>(up.chunks,
-                 {up.list, pointer(norm), rates.lr, rates.beta1, rates.beta2, rates.eps, rates.weight_decay, decoupled,
-                  maximize, bias_correction},
-                 stream);
+    launch<Adam>(up.chunks, {up.list, pointer(norm), rates}, stream);
 }
 
 }  // namespace pylayers

@@ -19,8 +19,9 @@ PYBIND11_MODULE(PYLAYERS_MODULE, m) {
         .def_readonly("index_bits", &Plan::index_bits);
     py::class_<ConvGeometry>(m, "ConvGeometry", py::module_local()).def(py::init<Sizes, Sizes, Sizes, int64_t>());
     py::class_<PoolGeometry>(m, "PoolGeometry", py::module_local()).def(py::init<Sizes, Sizes, Sizes, Sizes>());
-    py::class_<AdamRates>(m, "AdamRates", py::module_local()).def(py::init<double, double, double, double, double>());
-    py::class_<SgdRates>(m, "SgdRates", py::module_local()).def(py::init<double, double, double, double>());
+    py::class_<AdamRates>(m, "AdamRates", py::module_local())
+        .def(py::init<double, double, double, double, double, bool, bool, BiasCorrection>());
+    py::class_<SgdRates>(m, "SgdRates", py::module_local()).def(py::init<double, double, double, double, bool, bool>());
     bind_runtime(m);
     m.def("device_spec", &device_spec);
     m.def("plan_gemm", &plan_gemm);

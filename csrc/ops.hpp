@@ -83,20 +83,12 @@ void attention_backward(Array grad_o, Array q, Array k, Array v, Array o, Array 
                         Array dk, Array dv, Array workspace, double scale, std::optional<int64_t> diagonal,
                         Stream stream);
 
-struct AdamRates {
-    double lr, beta1, beta2, eps, weight_decay;
-};
-struct SgdRates {
-    double lr, momentum, dampening, weight_decay;
-};
-
 // The bytes of the work list that the ops over lists of tensors upload to.
 int64_t tensor_list_bytes(int64_t count);
 void adam(Arrays const& parameters, Arrays const& gradients, Arrays const& exp_avgs, Arrays const& exp_avg_sqs,
-          Arrays const& steps, OptionalArray norm, Array workspace, AdamRates rates, bool decoupled, bool maximize,
-          BiasCorrection bias_correction, Stream stream);
+          Arrays const& steps, OptionalArray norm, Array workspace, AdamRates rates, Stream stream);
 void sgd(Arrays const& parameters, Arrays const& gradients, Arrays const& momenta, Arrays const& steps,
-         OptionalArray norm, Array workspace, SgdRates rates, bool nesterov, bool maximize, Stream stream);
+         OptionalArray norm, Array workspace, SgdRates rates, Stream stream);
 int64_t gradient_norm_workspace_bytes(Sizes const& sizes);
 void gradient_norm(Arrays const& gradients, Array norm, Array list_workspace, Array workspace, Stream stream);
 

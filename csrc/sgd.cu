@@ -7,13 +7,10 @@
 namespace pylayers {
 
 void sgd(Arrays const& parameters, Arrays const& gradients, Arrays const& momenta, Arrays const& steps,
-         OptionalArray norm, Array workspace, SgdRates rates, bool nesterov, bool maximize, Stream stream) {
+         OptionalArray norm, Array workspace, SgdRates rates, Stream stream) {
     require_row("sgd", "norm", norm, 2);
     UploadedList const up = upload_list("sgd", parameters, gradients, momenta, {}, steps, workspace, stream);
-    launch<Sgd>(up.chunks,
-                {up.list, pointer(norm), float(rates.lr), float(rates.momentum), float(rates.dampening),
-                 float(rates.weight_decay), nesterov, maximize},
-                stream);
+    launch<Sgd>(up.chunks, {up.list, pointer(norm), rates}, stream);
 }
 
 }  // namespace pylayers

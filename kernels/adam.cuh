@@ -13,17 +13,15 @@ struct Adam {
     struct Params {
         TensorList list;
         float const* norm;  // (2,) or null
-        double lr, beta1, beta2, eps, weight_decay;
-        bool decoupled, maximize;
-        BiasCorrection bias_correction;
+        AdamRates rates;
     };
 
     // What the step count decides, once for the block.
-    struct Rates {
-        float step_size, eps;
+    struct Step {
+        float size, eps;
     };
     struct Shared {
-        Rates rates;
+        Step step;
     };
 
     DEVICE static void run(Params const& p, Shared& shared) {
@@ -31,15 +29,15 @@ struct Adam {
         int64_t const chunk = block_index();
         TensorItem const item = p.list.find(chunk);
         // The powers are taken in double: 1 - 0.999f^t is wrong in the fifth digit.
-        if (thread_index() == 0) shared.rates = rates(p, item.step[0] + 1);
+        if (thread_index() == 0) shared.step = step_at(p.rates, item.step[0] + 1);
         sync_block();
-        Rates const rates = shared.rates;
+        Step const step = shared.step;
         with_type(item.parameter, item.type, [&](auto* parameter) {
             with_type(item.first, item.moment_type, [&](auto* m) {
                 auto* const gradient = static_cast<decltype(parameter)>(item.gradient);
                 auto* const v = static_cast<decltype(m)>(item.second);
                 for_chunk<kThreads>(item, chunk,
-                                    [&](int64_t i) { update(p, rates, parameter[i], gradient[i], m[i], v[i]); });
+                                    [&](int64_t i) { update(p.rates, step, parameter[i], gradient[i], m[i], v[i]); });
             });
         });
         finish_chunk(item);
@@ -47,15 +45,15 @@ struct Adam {
 
     // With c1 = 1 - beta1^t and c2 = 1 - beta2^t, torch's lr m / c1 / (sqrt(v / c2) + eps) is
     // lr sqrt(c2) / c1 m / (sqrt(v) + eps sqrt(c2)); Keras leaves eps as it is.
-    DEVICE static Rates rates(Params const& p, uint32_t step) {
+    DEVICE static Step step_at(AdamRates const& p, uint32_t count) {
         if (p.bias_correction == BiasCorrection::kNone) return {float(p.lr), float(p.eps)};
-        double const c1 = 1.0 - pow(p.beta1, double(step)), root2 = sqrt(1.0 - pow(p.beta2, double(step)));
+        double const c1 = 1.0 - pow(p.beta1, double(count)), root2 = sqrt(1.0 - pow(p.beta2, double(count)));
         double const eps = p.bias_correction == BiasCorrection::kSeparate ? p.eps * root2 : p.eps;
         return {float(p.lr * root2 / c1), float(eps)};
     }
 
     template <class Parameter, class Moment>
-    DEVICE static void update(Params const& p, Rates rates, Parameter& parameter, Parameter gradient, Moment& m,
+    DEVICE static void update(AdamRates const& p, Step step, Parameter& parameter, Parameter gradient, Moment& m,
                               Moment& v) {
         float const beta1 = float(p.beta1), beta2 = float(p.beta2);
         float x = to_float(parameter), g = p.maximize ? -to_float(gradient) : to_float(gradient);
@@ -67,7 +65,7 @@ struct Adam {
         float const second = beta2 * to_float(v) + float(1.0 - p.beta2) * g * g;
         m = from_float<Moment>(first);
         v = from_float<Moment>(second);
-        parameter = from_float<Parameter>(x - rates.step_size * first / (sqrtf(second) + rates.eps));
+        parameter = from_float<Parameter>(x - step.size * first / (sqrtf(second) + step.eps));
     }
 };
 

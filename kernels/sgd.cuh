@@ -13,8 +13,7 @@ struct Sgd {
     struct Params {
         TensorList list;
         float const* norm;  // (2,) or null
-        float lr, momentum, dampening, weight_decay;
-        bool nesterov, maximize;
+        SgdRates rates;
     };
     struct Shared {
         uint32_t step;
@@ -30,25 +29,25 @@ struct Sgd {
         with_type(item.parameter, item.type, [&](auto* parameter) {
             auto* const gradient = static_cast<decltype(parameter)>(item.gradient);
             with_type(item.first, item.moment_type, [&](auto* buffer) {
-                for_chunk<kThreads>(item, chunk,
-                                    [&](int64_t i) { update(p, first_step, parameter[i], gradient[i], buffer, i); });
+                for_chunk<kThreads>(
+                    item, chunk, [&](int64_t i) { update(p.rates, first_step, parameter[i], gradient[i], buffer, i); });
             });
         });
         finish_chunk(item);
     }
 
     template <class Parameter, class Moment>
-    DEVICE static void update(Params const& p, bool first_step, Parameter& parameter, Parameter gradient,
+    DEVICE static void update(SgdRates const& p, bool first_step, Parameter& parameter, Parameter gradient,
                               Moment* buffer, int64_t i) {
         float const x = to_float(parameter);
         float g = p.maximize ? -to_float(gradient) : to_float(gradient);
-        g = fmaf(p.weight_decay, x, g);
+        g = fmaf(float(p.weight_decay), x, g);
         if (buffer) {
-            float const b = first_step ? g : p.momentum * to_float(buffer[i]) + (1.0f - p.dampening) * g;
+            float const b = first_step ? g : float(p.momentum) * to_float(buffer[i]) + float(1.0 - p.dampening) * g;
             buffer[i] = from_float<Moment>(b);
-            g = p.nesterov ? fmaf(p.momentum, b, g) : b;
+            g = p.nesterov ? fmaf(float(p.momentum), b, g) : b;
         }
-        parameter = from_float<Parameter>(x - p.lr * g);
+        parameter = from_float<Parameter>(x - float(p.lr) * g);
     }
 };
 

@@ -165,21 +165,21 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("float(1.0 - p.beta2) * g * g", ["float(1.0 - p.beta2) * g"]),
         ("float(1.0 - p.lr * p.weight_decay)", ["1.0f"]),
         ("fmaf(float(p.weight_decay), x, g)", ["g"]),
-        ("sqrtf(second) + rates.eps", ["sqrtf(second + rates.eps)"]),
+        ("sqrtf(second) + step.eps", ["sqrtf(second + step.eps)"]),
         ("p.eps * root2", ["p.eps"]),
         ("p.maximize ? -to_float(gradient) : to_float(gradient)", ["to_float(gradient)"]),
-        ("1.0 - pow(p.beta2, double(step))", ["double(1.0f - powf(float(p.beta2), float(step)))"]),
+        ("1.0 - pow(p.beta2, double(count))", ["double(1.0f - powf(float(p.beta2), float(count)))"]),
     ],
     "sgd.cuh": [
         (
-            "first_step ? g : p.momentum * to_float(buffer[i]) + (1.0f - p.dampening) * g",
+            "first_step ? g : float(p.momentum) * to_float(buffer[i]) + float(1.0 - p.dampening) * g",
             [
-                "p.momentum * to_float(buffer[i]) + (1.0f - p.dampening) * g",
-                "first_step ? g : p.momentum * to_float(buffer[i]) + g",
+                "float(p.momentum) * to_float(buffer[i]) + float(1.0 - p.dampening) * g",
+                "first_step ? g : float(p.momentum) * to_float(buffer[i]) + g",
             ],
         ),
-        ("p.nesterov ? fmaf(p.momentum, b, g) : b", ["b"]),
-        ("fmaf(p.weight_decay, x, g)", ["g"]),
+        ("p.nesterov ? fmaf(float(p.momentum), b, g) : b", ["b"]),
+        ("fmaf(float(p.weight_decay), x, g)", ["g"]),
     ],
     "gradient_norm.cuh": [
         ("g - g == 0.0f", ["g == g"]),

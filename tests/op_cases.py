@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pylayers.backends.protocol import AdamRates, SgdRates
+
 rng = np.random.default_rng(0)
 
 
@@ -48,10 +50,7 @@ OPS: dict[str, tuple[Any, ...]] = {
         *(floats(2, 3, n, 8) for n in (5, 5, 7, 7, 5)), floats(2, 3, 5), floats(5, 7), 0.3, 2
     ),
     "dropout": (floats(3, 1000), 0.5, 1, 2),
-    "sgd": (TENSORS, like(TENSORS), like(TENSORS), steps(), 0.1, 0.9, 0.0, 0.0, False, False, floats(2)),
-    "adam": (
-        TENSORS, like(TENSORS), like(TENSORS), like(TENSORS), steps(),
-        0.1, 0.9, 0.999, 1e-8, 0.0, True, False, "separate", floats(2),
-    ),
+    "sgd": (TENSORS, like(TENSORS), like(TENSORS), steps(), SgdRates(0.1, 0.9), floats(2)),
+    "adam": (TENSORS, like(TENSORS), like(TENSORS), like(TENSORS), steps(), AdamRates(0.1, decoupled=True), floats(2)),
     "gradient_norm": (TENSORS,),
 }  # fmt: skip

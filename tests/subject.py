@@ -29,8 +29,8 @@ def available(name: str) -> str:
 
 
 def map_arrays(change: Callable[[Array], Array], value: Any) -> Any:
-    """The value with every array in it, in lists and tuples too, changed."""
-    if isinstance(value, (list, tuple)):
+    """The value with every array in it, in lists and plain tuples too, changed."""
+    if type(value) in (list, tuple):
         return type(value)(map_arrays(change, item) for item in value)
     return change(value) if arrays.is_array(value) else value
 

@@ -11,19 +11,22 @@ import pytest
 from bounds import UNIT, reference
 from subject import Subject
 
+from pylayers.backends.protocol import AdamRates, SgdRates
+
 SIZES = [0, 1, 3, 4095, 4097, 100_003]
 BF16 = ml_dtypes.bfloat16
-ADAM: dict[str, dict[str, Any]] = {
-    "adam": {"eps": 1e-8, "weight_decay": 0.1, "decoupled": False, "maximize": False, "bias_correction": "separate"},
-    "adamw": {"eps": 0.1, "weight_decay": 0.1, "decoupled": True, "maximize": False, "bias_correction": "separate"},
-    "keras": {"eps": 1e-2, "weight_decay": 0.0, "decoupled": False, "maximize": False, "bias_correction": "folded"},
-    "uncorrected": {"eps": 1e-8, "weight_decay": 0.0, "decoupled": False, "maximize": True, "bias_correction": "none"},
+ADAM = {
+    "adam": AdamRates(0.01, weight_decay=0.1),
+    "adamw": AdamRates(0.01, eps=0.1, weight_decay=0.1, decoupled=True),
+    "keras": AdamRates(0.01, eps=1e-2, bias_correction="folded"),
+    "uncorrected": AdamRates(0.01, maximize=True, bias_correction="none"),
 }
-SGD: dict[str, dict[str, Any]] = {
-    "plain": {"momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
-    "momentum": {"momentum": 0.9, "dampening": 0.1, "weight_decay": 0.01, "nesterov": False, "maximize": True},
-    "nesterov": {"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.01, "nesterov": True, "maximize": False},
+SGD = {
+    "plain": SgdRates(0.01),
+    "momentum": SgdRates(0.01, momentum=0.9, dampening=0.1, weight_decay=0.01, maximize=True),
+    "nesterov": SgdRates(0.01, momentum=0.9, weight_decay=0.01, nesterov=True),
 }
+Rates = AdamRates | SgdRates
 
 
 class Lists:
@@ -57,27 +60,26 @@ class Lists:
         lists = [self.parameters, *self.moments, self.steps]
         return [np.array(on.take(x) if on else x) for tensors in lists for x in tensors]
 
-    def adam(self, backend: Any, norm: Any = None, **how: Any) -> None:
-        backend.adam(
-            self.parameters, self.gradients, *self.moments, self.steps, 0.01, 0.9, 0.999, how["eps"],
-            how["weight_decay"], how["decoupled"], how["maximize"], how["bias_correction"], norm,
-        )  # fmt: skip
-
-    def sgd(self, backend: Any, norm: Any = None, **how: Any) -> None:
-        momenta = self.moments[0] if how["momentum"] else [None] * len(self.parameters)
-        backend.sgd(self.parameters, self.gradients, momenta, self.steps, 0.01, *how.values(), norm)
+    def step(self, backend: Any, rates: Rates, norm: Any = None) -> None:
+        if isinstance(rates, AdamRates):
+            backend.adam(self.parameters, self.gradients, *self.moments, self.steps, rates, norm)
+        else:
+            momenta = self.moments[0] if rates.momentum else [None] * len(self.parameters)
+            backend.sgd(self.parameters, self.gradients, momenta, self.steps, rates, norm)
 
 
-def check(
-    on: Subject, method: str, how: dict, sizes: list[int], dtypes: list, misaligned: bool = False, count: int = 4
-) -> None:
+def moments(rates: Rates) -> int:
+    return 2 if isinstance(rates, AdamRates) else 1
+
+
+def check(on: Subject, rates: Rates, sizes: list[int], dtypes: list, misaligned: bool = False, count: int = 4) -> None:
     """A few steps equal those of the reference in the same dtypes, up to their roundings; everything has moved."""
-    moments = 2 if method == "adam" else 1
-    ours, theirs = Lists(on, sizes, dtypes, moments, misaligned), Lists(None, sizes, dtypes, moments)
+    ours = Lists(on, sizes, dtypes, moments(rates), misaligned)
+    theirs = Lists(None, sizes, dtypes, moments(rates))
     before = theirs.everything(None)
     for _ in range(count):
-        getattr(ours, method)(on.backend, **how)
-        getattr(theirs, method)(reference, **how)
+        ours.step(on.backend, rates)
+        theirs.step(reference, rates)
     got, want = ours.everything(on), theirs.everything(None)
     for g, w in zip(got, want, strict=True):
         assert g.dtype == w.dtype and g.shape == w.shape
@@ -99,29 +101,29 @@ FLOATS = [(np.float32, np.float32)]
 MIXED = [(np.float32, np.float32), (BF16, BF16), (np.float16, np.float16), (BF16, np.float32), (np.float16, np.float32)]
 
 
-@pytest.mark.parametrize("method, how", [("adam", h) for h in ADAM.values()] + [("sgd", h) for h in SGD.values()])
+@pytest.mark.parametrize("rates", [*ADAM.values(), *SGD.values()], ids=[*ADAM, *SGD])
 @pytest.mark.parametrize("misaligned", [False, True])
-def test_awkward_sizes(on: Subject, method: str, how: dict, misaligned: bool) -> None:
-    check(on, method, how, SIZES, FLOATS, misaligned, count=2)
+def test_awkward_sizes(on: Subject, rates: Rates, misaligned: bool) -> None:
+    check(on, rates, SIZES, FLOATS, misaligned, count=2)
 
 
-@pytest.mark.parametrize("method, how", [("adam", ADAM["adamw"]), ("sgd", SGD["momentum"])])
+@pytest.mark.parametrize("rates", [ADAM["adamw"], SGD["momentum"]])
 @pytest.mark.parametrize("count", [1, 2, 300])
-def test_list_lengths(on: Subject, method: str, how: dict, count: int) -> None:
+def test_list_lengths(on: Subject, rates: Rates, count: int) -> None:
     sizes = [[7, 0, 4097, 33, 1][i % 5] for i in range(count)]
-    check(on, method, how, sizes, FLOATS)
-    check(on, method, how, [0, *sizes, 0], MIXED, misaligned=True)
+    check(on, rates, sizes, FLOATS)
+    check(on, rates, [0, *sizes, 0], MIXED, misaligned=True)
 
 
-@pytest.mark.parametrize("method, how", [("adam", ADAM["adamw"]), ("sgd", SGD["nesterov"])])
-def test_only_empty_tensors(on: Subject, method: str, how: dict) -> None:
-    check(on, method, how, [0, 0], FLOATS)
+@pytest.mark.parametrize("rates", [ADAM["adamw"], SGD["nesterov"]])
+def test_only_empty_tensors(on: Subject, rates: Rates) -> None:
+    check(on, rates, [0, 0], FLOATS)
     empty = Lists(on, [], FLOATS, 2)
-    getattr(empty, method)(on.backend, **how)  # an empty list is no step at all
+    empty.step(on.backend, rates)  # an empty list is no step at all
 
 
-@pytest.mark.parametrize("method, how", [("adam", ADAM["adam"]), ("adam", ADAM["keras"]), ("sgd", SGD["momentum"])])
-def test_a_thousand_steps_in_float32(on: Subject, method: str, how: dict) -> None:
+@pytest.mark.parametrize("rates", [ADAM["adam"], ADAM["keras"], SGD["momentum"]])
+def test_a_thousand_steps_in_float32(on: Subject, rates: Rates) -> None:
     """The drift against float64 stays within what the same steps in NumPy's float32 show, twice over."""
     runs = {}
     for name, dtype, backend in [
@@ -129,9 +131,9 @@ def test_a_thousand_steps_in_float32(on: Subject, method: str, how: dict) -> Non
         ("float32", np.float32, None),
         ("float64", np.float64, None),
     ]:
-        lists = Lists(backend, [50], [(dtype, dtype)], 2 if method == "adam" else 1)
+        lists = Lists(backend, [50], [(dtype, dtype)], moments(rates))
         for _ in range(1000):
-            getattr(lists, method)(backend.backend if backend else reference, **how)
+            lists.step(backend.backend if backend else reference, rates)
         runs[name] = lists.everything(backend)[0].astype(np.float64)
     drift = np.abs(runs["float32"] - runs["float64"]).max()
     place = np.spacing(np.float32(np.abs(runs["float64"]).max()))
@@ -139,13 +141,11 @@ def test_a_thousand_steps_in_float32(on: Subject, method: str, how: dict) -> Non
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("method, how", [("adam", ADAM["adamw"]), ("sgd", SGD["momentum"])])
-def test_a_gradient_that_is_not_finite_leaves_everything_untouched(
-    on: Subject, method: str, how: dict, bad: float
-) -> None:
+@pytest.mark.parametrize("rates", [ADAM["adamw"], SGD["momentum"]])
+def test_a_gradient_that_is_not_finite_leaves_everything_untouched(on: Subject, rates: Rates, bad: float) -> None:
     for where in [0, 2, 5]:
-        lists = Lists(on, SIZES, MIXED[:3], 2 if method == "adam" else 1)
-        getattr(lists, method)(on.backend, **how)
+        lists = Lists(on, SIZES, MIXED[:3], moments(rates))
+        lists.step(on.backend, rates)
         before = lists.everything(on)
         norm = on.backend.gradient_norm(lists.gradients)
         assert on.take(norm)[1] == 0
@@ -153,12 +153,12 @@ def test_a_gradient_that_is_not_finite_leaves_everything_untouched(
             lists.gradients[where][-1] = bad
             norm = on.backend.gradient_norm(lists.gradients)
             assert on.take(norm)[1] == 1 and np.isnan(on.take(norm)[0])
-            getattr(lists, method)(on.backend, norm, **how)
+            lists.step(on.backend, rates, norm)
             for x, y in zip(before, lists.everything(on), strict=True):
                 assert x.tobytes() == y.tobytes()
             lists.gradients[where][-1] = 1
             norm = on.backend.gradient_norm(lists.gradients)
-        getattr(lists, method)(on.backend, norm, **how)
+        lists.step(on.backend, rates, norm)
         assert all((step == [2, 0]).all() for step in lists.everything(on)[-len(SIZES) :])
 
 
@@ -188,7 +188,7 @@ def test_gradients_and_parameters_of_different_memory_order(on: Subject) -> None
         tensors = [on.place(np.array(x)) for x in (p, np.zeros_like(p), np.zeros_like(p))]
         gradient, steps = on.place(np.array(g, order=order)), on.place(np.zeros(2, np.int32))
         lists = [[x] for x in (tensors[0], gradient, *tensors[1:], steps)]
-        on.backend.adam(*lists, 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, "separate")
+        on.backend.adam(*lists, AdamRates(0.1))
         results.append(on.take(tensors[0]))
     np.testing.assert_array_equal(*results)
 
@@ -197,16 +197,16 @@ def test_kernels_refuse_what_they_have_no_code_for(kernels: Subject) -> None:
     wide = Lists(kernels, [3], [(np.float64, np.float64)], 2)
     refused = r"adam: argument 'parameters': expected float32, bfloat16 or float16, got \(3,\) float64"
     with pytest.raises(NotImplementedError, match=refused):
-        wide.adam(kernels.backend, **ADAM["adam"])
+        wide.step(kernels.backend, ADAM["adam"])
     mixed = Lists(kernels, [3], FLOATS, 2)
     mixed.gradients = [g.astype(np.float16) for g in mixed.gradients]
     with pytest.raises(ValueError, match="adam: argument 'gradients': expected the dtype of the parameter"):
-        mixed.adam(kernels.backend, **ADAM["adam"])
+        mixed.step(kernels.backend, ADAM["adam"])
 
 
 def test_schedules(scheduled: Subject) -> None:
-    check(scheduled, "adam", ADAM["adamw"], [5000, 0, 3], MIXED, count=2)
-    check(scheduled, "sgd", SGD["nesterov"], [5000, 0, 3], MIXED, count=2)
+    check(scheduled, ADAM["adamw"], [5000, 0, 3], MIXED, count=2)
+    check(scheduled, SGD["nesterov"], [5000, 0, 3], MIXED, count=2)
     lists = Lists(scheduled, [9000, 3], MIXED, 0)
     want = reference.gradient_norm([np.array(g) for g in lists.gradients])
     np.testing.assert_array_equal(scheduled.backend.gradient_norm(lists.gradients), want)

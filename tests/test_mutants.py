@@ -114,20 +114,15 @@ def attention(on: Subject) -> None:
 
 
 def optimizers(on: Subject) -> None:
-    for how in test_adam.ADAM.values():
-        test_adam.check(on, "adam", how, [5000, 0, 3, 4096], test_adam.MIXED, count=2)
-        test_adam.check(on, "adam", how, [50], test_adam.FLOATS, count=3)
-    for how in test_adam.SGD.values():
-        test_adam.check(on, "sgd", how, [5000, 0, 3], test_adam.MIXED, count=2)
-        test_adam.check(on, "sgd", how, [50], test_adam.FLOATS, count=3)
+    for rates in (*test_adam.ADAM.values(), *test_adam.SGD.values()):
+        test_adam.check(on, rates, [5000, 0, 3, 4096], test_adam.MIXED, count=2)
+        test_adam.check(on, rates, [50], test_adam.FLOATS, count=3)
     for sizes in ([9000, 3], [300 * 4096]):
         lists = test_adam.Lists(on, sizes, test_adam.FLOATS, 0)
         want = reference.gradient_norm([np.array(g) for g in lists.gradients])
         np.testing.assert_allclose(on.backend.gradient_norm(lists.gradients), want, rtol=2e-7)
     test_adam.test_gradient_norm_of_huge_and_tiny_gradients(on)
-    test_adam.test_a_gradient_that_is_not_finite_leaves_everything_untouched(
-        on, "adam", test_adam.ADAM["adamw"], np.inf
-    )
+    test_adam.test_a_gradient_that_is_not_finite_leaves_everything_untouched(on, test_adam.ADAM["adamw"], np.inf)
 
 
 ROWS: list[Detector] = [softmax, norm, cross_entropy]

@@ -1,4 +1,4 @@
-// Choices that kernels, launchers and Python name alike; each with the words that Python says for it.
+// Choices and rates that kernels, launchers and Python name alike; each choice with the words that Python says for it.
 #pragma once
 #include <string_view>
 #include <utility>
@@ -36,5 +36,16 @@ enum class BiasCorrection { kNone, kSeparate, kFolded };
 constexpr std::pair<std::string_view, BiasCorrection> kBiasCorrectionWords[] = {
     {"none", BiasCorrection::kNone}, {"separate", BiasCorrection::kSeparate}, {"folded", BiasCorrection::kFolded}};
 constexpr auto& words(BiasCorrection) { return kBiasCorrectionWords; }
+
+// What the optimizers are told beside their tensors, as `protocol.AdamRates` and `protocol.SgdRates`.
+struct AdamRates {
+    double lr, beta1, beta2, eps, weight_decay;
+    bool decoupled, maximize;
+    BiasCorrection bias_correction;
+};
+struct SgdRates {
+    double lr, momentum, dampening, weight_decay;
+    bool nesterov, maximize;
+};
 
 }  // namespace pylayers

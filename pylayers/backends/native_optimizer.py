@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pylayers.backends.native_memory import address, address_or_none, alike, new, stream
-from pylayers.backends.protocol import BiasCorrection
+from pylayers.backends.protocol import AdamRates, SgdRates
 
 Array = Any
 
@@ -27,12 +27,7 @@ class OptimizerKernels:
         gradients: Sequence[Array],
         momenta: Sequence[Array | None],
         steps: Sequence[Array],
-        lr: float,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
-        nesterov: bool,
-        maximize: bool,
+        rates: SgdRates,
         norm: Array | None = None,
     ) -> None:
         if not parameters:
@@ -40,9 +35,8 @@ class OptimizerKernels:
         gradients = [alike(g, p) for g, p in zip(gradients, parameters, strict=True)]
         lists = [[address(x) for x in tensors if x is not None] for tensors in (parameters, gradients, momenta, steps)]
         space = list_workspace(self.module, parameters[0], len(parameters))
-        rates = self.module.SgdRates(lr, momentum, dampening, weight_decay)
-        on = stream(parameters[0])
-        self.module.sgd(*lists, address_or_none(norm), address(space), rates, nesterov, maximize, on)
+        choices = address_or_none(norm), address(space), self.module.SgdRates(*rates)
+        self.module.sgd(*lists, *choices, stream(parameters[0]))
 
     def adam(
         self,
@@ -51,14 +45,7 @@ class OptimizerKernels:
         exp_avgs: Sequence[Array],
         exp_avg_sqs: Sequence[Array],
         steps: Sequence[Array],
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        weight_decay: float,
-        decoupled: bool,
-        maximize: bool,
-        bias_correction: BiasCorrection,
+        rates: AdamRates,
         norm: Array | None = None,
     ) -> None:
         if not parameters:
@@ -67,9 +54,8 @@ class OptimizerKernels:
         tensors = parameters, gradients, exp_avgs, exp_avg_sqs, steps
         lists = [[address(x) for x in group] for group in tensors]
         space = list_workspace(self.module, parameters[0], len(parameters))
-        rates = self.module.AdamRates(lr, beta1, beta2, eps, weight_decay)
-        choices = decoupled, maximize, bias_correction
-        self.module.adam(*lists, address_or_none(norm), address(space), rates, *choices, stream(parameters[0]))
+        choices = address_or_none(norm), address(space), self.module.AdamRates(*rates)
+        self.module.adam(*lists, *choices, stream(parameters[0]))
 
     def gradient_norm(self, gradients: Sequence[Array]) -> Array:
         norm = new(gradients[0], (2,))

@@ -13,7 +13,7 @@ round once. Kernels take float32 unless a family says more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Sizes = tuple[int, ...]  # one number for each spatial dimension
@@ -23,6 +23,30 @@ Activation = Literal["relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu"]
 Loss = Literal["logits", "log_probabilities", "probabilities"]
 Reduction = Literal["none", "mean", "sum"]
 BiasCorrection = Literal["none", "separate", "folded"]
+
+
+class SgdRates(NamedTuple):
+    """What gradient descent is told beside its tensors, as torch.optim.SGD."""
+
+    lr: float
+    momentum: float = 0.0
+    dampening: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+    maximize: bool = False
+
+
+class AdamRates(NamedTuple):
+    """What Adam is told beside its tensors; weight decay joins the gradient, or shrinks p by itself if `decoupled`."""
+
+    lr: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    decoupled: bool = False
+    maximize: bool = False
+    bias_correction: BiasCorrection = "separate"
 
 
 class Backend(Protocol):
@@ -160,12 +184,7 @@ class Backend(Protocol):
         gradients: Sequence[Array],
         momenta: Sequence[Array | None],
         steps: Sequence[Array],
-        lr: float,
-        momentum: float,
-        dampening: float,
-        weight_decay: float,
-        nesterov: bool,
-        maximize: bool,
+        rates: SgdRates,
         norm: Array | None = None,
     ) -> None:
         """One step of torch.optim.SGD on every tensor, in place. `steps` and `norm` as in `adam`."""
@@ -177,14 +196,7 @@ class Backend(Protocol):
         exp_avgs: Sequence[Array],
         exp_avg_sqs: Sequence[Array],
         steps: Sequence[Array],
-        lr: float,
-        beta1: float,
-        beta2: float,
-        eps: float,
-        weight_decay: float,
-        decoupled: bool,
-        maximize: bool,
-        bias_correction: BiasCorrection,
+        rates: AdamRates,
         norm: Array | None = None,
     ) -> None:
         """One step of Adam (decoupled: AdamW) on every tensor, in place, with moments of their own dtype.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pylayers import backends
-from pylayers.backends.protocol import BiasCorrection
+from pylayers.backends.protocol import AdamRates, BiasCorrection
 from pylayers.ops import checks
 from pylayers.ops.gradient_norm import check_lists, check_steps
 
@@ -21,17 +21,10 @@ def adam(
     exp_avgs: Sequence[Array],
     exp_avg_sqs: Sequence[Array],
     steps: Sequence[Array],
-    *,
-    lr: float,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-    decoupled: bool = False,
-    maximize: bool = False,
-    bias_correction: BiasCorrection = "separate",
+    rates: AdamRates,
     norm: Array | None = None,
 ) -> None:
-    """m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, then p moves as `bias_correction` says:
+    """m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2, then p moves as `rates.bias_correction` says:
 
     "separate" p -= lr m / c1 / (sqrt(v / c2) + eps); "folded" p -= lr sqrt(c2) / c1 m / (sqrt(v) + eps); "none"
     p -= lr m / (sqrt(v) + eps); c = 1 - beta^t. Weight decay joins g, or shrinks p by lr weight_decay if `decoupled`.
@@ -41,10 +34,8 @@ def adam(
     check_lists("adam", parameters, gradients=gradients)
     check_lists("adam", parameters, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs)
     check_steps("adam", steps, len(parameters))
-    checks.choice("adam", "bias_correction", bias_correction, BIAS_CORRECTIONS)
+    checks.choice("adam", "bias_correction", rates.bias_correction, BIAS_CORRECTIONS)
     if not parameters:
         return
-    backends.of("adam", *parameters, norm).adam(
-        parameters, gradients, exp_avgs, exp_avg_sqs, steps,
-        lr, *betas, eps, weight_decay, decoupled, maximize, bias_correction, norm,
-    )  # fmt: skip
+    backend = backends.of("adam", *parameters, norm)
+    backend.adam(parameters, gradients, exp_avgs, exp_avg_sqs, steps, rates, norm)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pylayers import backends
+from pylayers.backends.protocol import SgdRates
 from pylayers.ops.gradient_norm import check_lists, check_steps
 
 Array = Any
@@ -16,13 +17,7 @@ def sgd(
     gradients: Sequence[Array],
     momenta: Sequence[Array | None],
     steps: Sequence[Array],
-    *,
-    lr: float,
-    momentum: float = 0.0,
-    dampening: float = 0.0,
-    weight_decay: float = 0.0,
-    nesterov: bool = False,
-    maximize: bool = False,
+    rates: SgdRates,
     norm: Array | None = None,
 ) -> None:
     """g += weight_decay p; b = momentum b + (1 - dampening) g (b = g at the first step); p -= lr b, or
@@ -34,7 +29,4 @@ def sgd(
     check_steps("sgd", steps, len(parameters))
     if not parameters:
         return
-    backends.of("sgd", *parameters, norm).sgd(
-        parameters, gradients, momenta, steps,
-        lr, momentum, dampening, weight_decay, nesterov, maximize, norm,
-    )  # fmt: skip
+    backends.of("sgd", *parameters, norm).sgd(parameters, gradients, momenta, steps, rates, norm)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from pylayers.backends.protocol import BiasCorrection
+from pylayers.backends.protocol import AdamRates, BiasCorrection
 from pylayers.errors import expected
 from pylayers.ops import checks
 from pylayers.ops.adam import adam
@@ -64,21 +64,19 @@ class Adam(Optimizer):
     def update(
         self, group: Group, parameters: list[Array], gradients: list[Array], states: list[dict[str, Array]], norm: Any
     ) -> None:
-        adam(
-            parameters,
-            gradients,
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [state["steps"] for state in states],
-            lr=group["lr"],
-            betas=group["betas"],
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-            decoupled=group["decoupled_weight_decay"],
-            maximize=group["maximize"],
-            bias_correction=self.correction(group),
-            norm=norm,
+        beta1, beta2 = group["betas"]
+        rates = AdamRates(
+            group["lr"],
+            beta1,
+            beta2,
+            group["eps"],
+            group["weight_decay"],
+            group["decoupled_weight_decay"],
+            group["maximize"],
+            self.correction(group),
         )
+        exp_avgs, exp_avg_sqs, steps = ([state[name] for state in states] for name in (*self.buffers, "steps"))
+        adam(parameters, gradients, exp_avgs, exp_avg_sqs, steps, rates, norm)
 
     def correction(self, group: Group) -> BiasCorrection:
         """How the moments' bias is corrected."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pylayers.autograd import Tensor
+from pylayers.backends.protocol import SgdRates
 from pylayers.ops import checks
 from pylayers.ops.sgd import sgd
 from pylayers.optim.optimizer import Group, Optimizer
@@ -62,16 +63,12 @@ class SGD(Optimizer):
         self, group: Group, parameters: list[Array], gradients: list[Array], states: list[dict[str, Array]], norm: Any
     ) -> None:
         momenta = [state["momentum_buffer"] if group["momentum"] else None for state in states]
-        sgd(
-            parameters,
-            gradients,
-            momenta,
-            [state["steps"] for state in states],
-            lr=group["lr"],
-            momentum=group["momentum"],
-            dampening=group["dampening"],
-            weight_decay=group["weight_decay"],
-            nesterov=bool(group["nesterov"]),
-            maximize=group["maximize"],
-            norm=norm,
+        rates = SgdRates(
+            group["lr"],
+            group["momentum"],
+            group["dampening"],
+            group["weight_decay"],
+            bool(group["nesterov"]),
+            bool(group["maximize"]),
         )
+        sgd(parameters, gradients, momenta, [state["steps"] for state in states], rates, norm)

@@ -9,10 +9,11 @@ import pytest
 from reference.checks import assert_near, counters, stridings, writable
 
 from pylayers.backends import reference
+from pylayers.backends.protocol import AdamRates
 
 
 def step(p, g, m, v, steps, decay=0.0, decoupled=False, maximize=False, kind="separate", norm=None):  # type: ignore[no-untyped-def]
-    reference.adam(p, g, m, v, steps, 1e-2, 0.9, 0.999, 1e-8, decay, decoupled, maximize, kind, norm)
+    reference.adam(p, g, m, v, steps, AdamRates(1e-2, 0.9, 0.999, 1e-8, decay, decoupled, maximize, kind), norm)
 
 
 def by_hand(p, g, m, v, t, decay, decoupled, maximize, kind):  # type: ignore[no-untyped-def]

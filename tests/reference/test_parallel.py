@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pylayers.backends import reference
+from pylayers.backends.protocol import AdamRates, SgdRates
 from pylayers.backends.reference import conv, optimizer, parallel, pool
 
 
@@ -30,9 +31,9 @@ def everything() -> list[np.ndarray]:
     best, indices = reference.max_pool_forward(y, *pooling, (6, 7))
     mean = (3, 3), (2, 2), (1, 1)
     p, m, v = (rng.random(x.shape).astype(np.float32) for _ in range(3))
-    reference.adam([p], [x], [m], [v], [np.zeros(2, np.int32)], 0.1, 0.9, 0.99, 1e-8, 0.1, False, False, "separate")
+    reference.adam([p], [x], [m], [v], [np.zeros(2, np.int32)], AdamRates(0.1, 0.9, 0.99, 1e-8, 0.1))
     q = p.copy()
-    reference.sgd([q], [x], [m], [np.ones(2, np.int32)], 0.1, 0.9, 0.0, 0.1, True, False)
+    reference.sgd([q], [x], [m], [np.ones(2, np.int32)], SgdRates(0.1, 0.9, 0.0, 0.1, True))
     return [
         y, best, indices, p, m, v, q,
         reference.conv_input_gradient(y, weight, x.shape, *geometry),

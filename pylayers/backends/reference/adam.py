@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pylayers.backends.protocol import Array, BiasCorrection
+from pylayers.backends.protocol import AdamRates, Array
 from pylayers.backends.reference.optimizer import CHUNK, Formula, stopped, update
 from pylayers.backends.reference.parallel import parts
 from pylayers.backends.reference.precision import widened
@@ -48,19 +48,13 @@ def adam(
     exp_avgs: Sequence[Array],
     exp_avg_sqs: Sequence[Array],
     steps: Sequence[Array],
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    maximize: bool,
-    bias_correction: BiasCorrection,
+    rates: AdamRates,
     norm: Array | None = None,
 ) -> None:
     """As `protocol.Backend.adam`."""
     if stopped(norm):
         return
+    lr, beta1, beta2, eps, weight_decay, decoupled, maximize, bias_correction = rates
     coupled, shrink = (0.0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
     for parameter, gradient, m, v, step in zip(parameters, gradients, exp_avgs, exp_avg_sqs, steps, strict=True):
         t = int(step[0]) + 1

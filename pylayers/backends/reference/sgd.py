@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pylayers.backends.protocol import Array
+from pylayers.backends.protocol import Array, SgdRates
 from pylayers.backends.reference.optimizer import Formula, stopped, update
 
 
@@ -40,12 +40,7 @@ def sgd(
     gradients: Sequence[Array],
     momenta: Sequence[Array | None],
     steps: Sequence[Array],
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
+    rates: SgdRates,
     norm: Array | None = None,
 ) -> None:
     """As `protocol.Backend.sgd`."""
@@ -53,6 +48,6 @@ def sgd(
         return
     for parameter, gradient, m, step in zip(parameters, gradients, momenta, steps, strict=True):
         first = int(step[0]) == 0
-        formula = sgd_formula(lr, momentum, dampening, weight_decay, nesterov, maximize, first)
+        formula = sgd_formula(*rates, first)
         update(formula, gradient, [parameter] if m is None else [parameter, m])
         step[0] += 1
