@@ -34,8 +34,7 @@ AttentionShape shape_of(char const* op, Array const& q, Array const& k, Array co
 
 template <template <int> class Kernel, class Params> void run(int64_t rows, Params const& p, Stream stream) {
     AttentionShape const& s = p.shape;
-    int64_t const blocks =
-        std::min(divide_up(s.batch * s.heads * rows, Kernel<2>::kWarps), int64_t(16) * device_spec(stream.device).sms);
+    int64_t const blocks = striding_blocks(divide_up(s.batch * s.heads * rows, Kernel<2>::kWarps), stream);
     int const columns = std::max(s.d, s.e);
     if (columns <= 2 * kWarp)
         launch<Kernel<2>>(blocks, p, stream);

@@ -53,8 +53,7 @@ void run_elementwise(char const* name, Op op, Order order, Array const& y, Array
         p.inputs[a] = inputs[a]->template as<float>();
     }
     p.index = collapse(arrays, order);
-    int64_t const enough = 16 * device_spec(stream.device).sms;  // a few waves; the blocks stride over the rest
-    launch<Kernel>(std::min(divide_up(p.size, Kernel::kThreads), enough), p, stream);
+    launch<Kernel>(striding_blocks(divide_up(p.size, Kernel::kThreads), stream), p, stream);
 }
 
 }  // namespace pylayers

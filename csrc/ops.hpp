@@ -1,5 +1,6 @@
 // Every primitive op of the kernels: the list of what exists. Outputs and workspaces are allocated by the caller.
 #pragma once
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +19,11 @@ struct Plan {
     int64_t workspace_bytes;
     int index_bits;
 };
+
+// The grid of a kernel whose blocks stride over their work: no more than a few waves of the device.
+inline int64_t striding_blocks(int64_t wanted, Stream stream) {
+    return std::min<int64_t>(wanted, 16 * device_spec(stream.device).sms);
+}
 
 using Arrays = std::vector<Array>;
 using Sizes = std::vector<int64_t>;

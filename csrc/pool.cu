@@ -1,7 +1,6 @@
 // Host side of max pooling over one or two spatial dimensions.
 #include "kernels/pool.cuh"
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "csrc/launch.cuh"
@@ -22,8 +21,7 @@ PoolShape shape_of(Array const& x, Array const& y, PoolGeometry const& g) {
 }
 
 template <class Kernel> void run(int64_t size, typename Kernel::Params const& p, Stream stream) {
-    int64_t const enough = 16 * device_spec(stream.device).sms;  // a few waves; the blocks stride over the rest
-    launch<Kernel>(std::min(divide_up(size, Kernel::kThreads), enough), p, stream);
+    launch<Kernel>(striding_blocks(divide_up(size, Kernel::kThreads), stream), p, stream);
 }
 
 void check(char const* op, Array const& x, Array const& y, Array const& indices) {

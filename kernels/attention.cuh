@@ -1,6 +1,7 @@
 // Small attention in float32: o = softmax(scale q k^T + mask) v with its log-sum-exp, and dq, dk, dv. A warp owns one
 // row: 32 keys (or queries) at a time each lane holds one score, then the lanes share the row's columns.
 #pragma once
+#include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 #include "kernels/core/reduce.cuh"
@@ -37,12 +38,8 @@ struct AttentionShape {
 };
 
 // kColumns: the most columns that a lane keeps of a row of d or e.
-template <int kColumns> struct AttentionKernel {
-    static constexpr int kThreads = 128;
-    static constexpr int kBlocksPerSm = 2;
-    static constexpr Target kTarget = Target::kAny;
+template <int kColumns> struct AttentionKernel : PlainKernel<128, 2> {
     static constexpr int kWarps = kThreads / kWarp;
-    struct Shared {};
 
     // Calls body(b, h, row, lane) for every row of every head, a warp each.
     template <class Body> DEVICE static void for_rows(AttentionShape const& s, int64_t rows, Body body) {

@@ -1,6 +1,7 @@
 // y[split, c] = sum of source(row, c) over the split's share of the rows: a block takes 32 columns or one column,
 // whichever has neighbours in memory side by side.
 #pragma once
+#include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 
@@ -17,10 +18,7 @@ struct StridedSource {
 };
 
 // kAlongColumns: a warp reads 32 columns of one row; otherwise the block reads one column.
-template <bool kAlongColumns, class Source> struct ColumnSum {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 4;
-    static constexpr Target kTarget = Target::kAny;
+template <bool kAlongColumns, class Source> struct ColumnSum : PlainKernel<256, 4> {
     static constexpr int kColumns = kAlongColumns ? kWarp : 1;  // of one block
     static constexpr int kRows = kThreads / kColumns;           // read at once
 

@@ -95,11 +95,7 @@ template <int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
 };
 
 // Adds the rows' losses and weights in one block; the number of rows is a batch, not a matrix.
-struct CrossEntropyReduce {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 1;
-    static constexpr Target kTarget = Target::kAny;
-
+struct CrossEntropyReduce : PlainKernel<256, 1> {
     struct Params {
         float const *row_loss, *row_weight;
         int64_t rows;

@@ -1,5 +1,6 @@
 // y[i] = op(i, inputs[0][i], inputs[1][i], ...) in float32, arrays of any strides; what op is stands in other files.
 #pragma once
+#include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 
@@ -27,10 +28,7 @@ template <int kArrays> struct StridedIndex {
 };
 
 // Op: kInputs, and float operator()(int64_t i, float const (&inputs)[kInputs]).
-template <class Op> struct Elementwise {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 4;
-    static constexpr Target kTarget = Target::kAny;
+template <class Op> struct Elementwise : PlainKernel<256, 4> {
     static constexpr int kArrays = Op::kInputs + 1;
 
     struct Params {
@@ -40,7 +38,6 @@ template <class Op> struct Elementwise {
         float* y;
         float const* inputs[Op::kInputs];
     };
-    struct Shared {};
 
     DEVICE static void run(Params const& p, Shared&) {
         for (int64_t i = block_index() * kThreads + thread_index(); i < p.size; i += block_count() * kThreads) {

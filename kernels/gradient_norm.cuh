@@ -19,11 +19,7 @@ template <int kThreads> struct NormScratch {
     }
 };
 
-struct GradientNormChunk {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 4;
-    static constexpr Target kTarget = Target::kAny;
-
+struct GradientNormChunk : PlainKernel<256, 4> {
     struct Params {
         TensorList list;
         NormPair* partial;  // one for each chunk
@@ -49,11 +45,7 @@ struct GradientNormChunk {
     }
 };
 
-struct GradientNormSum {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 1;
-    static constexpr Target kTarget = Target::kAny;
-
+struct GradientNormSum : PlainKernel<256, 1> {
     struct Params {
         NormPair const* partial;
         int64_t chunks;

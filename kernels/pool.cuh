@@ -1,6 +1,7 @@
 // 2-D max pooling: y[n, c, p, q] = max of x over its window, with the index of the maximum in the plane of x; and its
 // gradient, gathered by every pixel of x from the windows that cover it, so that the sum has one order.
 #pragma once
+#include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 
@@ -26,11 +27,7 @@ struct PlaneStrides {
     DEVICE int64_t at(PoolShape::Place const& i) const { return i.n * n + i.c * c + i.row * h + i.column * w; }
 };
 
-struct MaxPoolForward {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 4;
-    static constexpr Target kTarget = Target::kAny;
-
+struct MaxPoolForward : PlainKernel<256, 4> {
     struct Params {
         PoolShape shape;
         bool channels_last;
@@ -39,7 +36,6 @@ struct MaxPoolForward {
         int64_t* indices;
         PlaneStrides x_strides, y_strides, indices_strides;
     };
-    struct Shared {};
 
     DEVICE static void run(Params const& p, Shared&) {
         PoolShape const& s = p.shape;
@@ -65,11 +61,7 @@ struct MaxPoolForward {
     }
 };
 
-struct MaxPoolBackward {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 4;
-    static constexpr Target kTarget = Target::kAny;
-
+struct MaxPoolBackward : PlainKernel<256, 4> {
     struct Params {
         PoolShape shape;
         bool channels_last;
@@ -78,7 +70,6 @@ struct MaxPoolBackward {
         float* dx;
         PlaneStrides dy_strides, indices_strides, dx_strides;
     };
-    struct Shared {};
 
     DEVICE static void run(Params const& p, Shared&) {
         PoolShape const& s = p.shape;

@@ -5,11 +5,7 @@
 
 namespace pylayers {
 
-struct Sgd {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 4;
-    static constexpr Target kTarget = Target::kAny;
-
+struct Sgd : PlainKernel<256, 4> {
     struct Params {
         TensorList list;
         float const* norm;  // (2,) or null

@@ -1,5 +1,6 @@
 // One launch over a list of tensors of any sizes and dtypes: each block takes one chunk of one tensor.
 #pragma once
+#include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 

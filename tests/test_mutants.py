@@ -176,12 +176,9 @@ def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Calla
     survivors = []
     rows = [row for row in mutants.numbered() if row[1] == file]
     for number, _, good, bad in rows:
-        module.set_mutant(number)
-        try:
+        with emulated.mutant(number, module=module):
             if not noticed(on, DETECTORS[file]):
                 survivors.append(f"{good}  ->  {bad}")
-        finally:
-            module.set_mutant(0)
     sites = [site for site in emulated.sites(module=module) if f"kernels/{file}:" in site.where]
     for site in sites:
         with emulated.dropped(site, module=module):
@@ -193,4 +190,4 @@ def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Calla
 
 def test_every_kernel_file_has_its_bugs() -> None:
     files = {str(p.relative_to(emulated.ROOT / "kernels")) for p in (emulated.ROOT / "kernels").rglob("*.cuh")}
-    assert files - {"core/ptx.cuh"} == set(DETECTORS)
+    assert files - {"core/ptx.cuh", "core/kernel.cuh"} == set(DETECTORS)  # those two compute nothing

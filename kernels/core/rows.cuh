@@ -1,5 +1,6 @@
 // The shape of a kernel that gives each row of a matrix to a warp or to a block.
 #pragma once
+#include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 #include "kernels/core/reduce.cuh"
@@ -8,10 +9,7 @@ namespace pylayers {
 using namespace ptx;
 
 // kRowThreads share a row: 32, or the whole block.
-template <int kRowThreads> struct RowKernel {
-    static constexpr int kThreads = 256;
-    static constexpr int kBlocksPerSm = 2;
-    static constexpr Target kTarget = Target::kAny;
+template <int kRowThreads> struct RowKernel : PlainKernel<256, 2> {
     static constexpr int kRowsPerBlock = kThreads / kRowThreads;
     static_assert(kRowThreads == kWarp || kRowThreads == kThreads);
 
