@@ -14,6 +14,8 @@ import pylayers as pl
 import pylayers.nn.functional as F
 from pylayers import nn, optim
 from pylayers.autograd import Tensor
+from pylayers.keras import layers, models
+from pylayers.keras.utils import set_random_seed
 
 
 class Convolutional(nn.Module):
@@ -90,6 +92,30 @@ def test_emulated_step_equals_reference(name: str, optimizer: str) -> None:
             error = error[np.abs(want["d" + key]) > 1e-4]
         assert error.size and error.max() <= 1e-5 * max(1.0, np.abs(exact).max()), key
         assert np.abs(exact).max() > 0, key
+
+
+def fitted(backend: str) -> tuple[dict[str, list[float]], np.ndarray, list[np.ndarray]]:
+    """History, predictions and weights of the Keras MNIST example after two steps, fed as Keras feeds it."""
+    set_random_seed(0)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((4, 28, 28)), rng.integers(0, 10, 4).astype(np.uint8)
+    convolution = layers.Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1))
+    hidden, out = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
+    model = models.Sequential([convolution, layers.MaxPooling2D((2, 2)), layers.Flatten(), hidden, out])
+    model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    with pl.backend(backend):
+        history = model.fit(x, y, epochs=2, batch_size=4, verbose=0).history
+        return history, model.predict(x, verbose=0), model.get_weights()
+
+
+def test_emulated_keras_step_equals_reference() -> None:
+    emulated.load()
+    (history, p, weights), (want_history, want_p, want_weights) = fitted("emulated"), fitted("reference")
+    assert np.abs(p - want_p).max() <= 1e-5
+    assert history["accuracy"] == want_history["accuracy"]
+    assert np.abs(np.subtract(history["loss"], want_history["loss"])).max() <= 1e-5
+    for got, want in zip(weights, want_weights, strict=True):
+        assert np.abs(got - want).max() <= 1e-5 * max(1.0, np.abs(want).max())
 
 
 class OnDevice:
