@@ -14,6 +14,13 @@ constexpr std::pair<std::string_view, Activation> kActivationWords[] = {
 };
 constexpr auto& words(Activation) { return kActivationWords; }
 
+// The least precise products that a float32 matrix product may be made of.
+enum class Precision { kFloat32, kTf32 };
+
+constexpr std::pair<std::string_view, Precision> kPrecisionWords[] = {{"float32", Precision::kFloat32},
+                                                                      {"tf32", Precision::kTf32}};
+constexpr auto& words(Precision) { return kPrecisionWords; }
+
 // What the rows given to a cross-entropy are.
 enum class LossInput { kLogits, kLogProbabilities, kProbabilities };
 

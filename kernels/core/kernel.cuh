@@ -11,4 +11,12 @@ template <int Threads, int BlocksPerSm> struct PlainKernel {
     struct Shared {};
 };
 
+// Blocks that run together and see each other's shared memory: `kCluster` where the kernel says it.
+template <class Kernel> constexpr int cluster_of() {
+    if constexpr (requires { Kernel::kCluster; })
+        return Kernel::kCluster;
+    else
+        return 1;
+}
+
 }  // namespace pylayers
