@@ -10,7 +10,19 @@
 
 namespace pylayers {
 
-enum class DType { kFloat32, kFloat64, kFloat16, kBfloat16, kInt64, kInt32, kInt8, kUint8, kBool };
+enum class DType {
+    kFloat32,
+    kFloat64,
+    kFloat16,
+    kBfloat16,
+    kFloat8E4m3,
+    kFloat8E5m2,
+    kInt64,
+    kInt32,
+    kInt8,
+    kUint8,
+    kBool
+};
 
 struct DTypeInfo {
     DType dtype;
@@ -19,9 +31,17 @@ struct DTypeInfo {
 };
 
 constexpr DTypeInfo kDTypes[] = {
-    {DType::kFloat32, "float32", 4},   {DType::kFloat64, "float64", 8}, {DType::kFloat16, "float16", 2},
-    {DType::kBfloat16, "bfloat16", 2}, {DType::kInt64, "int64", 8},     {DType::kInt32, "int32", 4},
-    {DType::kInt8, "int8", 1},         {DType::kUint8, "uint8", 1},     {DType::kBool, "bool", 1},
+    {DType::kFloat32, "float32", 4},
+    {DType::kFloat64, "float64", 8},
+    {DType::kFloat16, "float16", 2},
+    {DType::kBfloat16, "bfloat16", 2},
+    {DType::kFloat8E4m3, "float8_e4m3fn", 1},
+    {DType::kFloat8E5m2, "float8_e5m2", 1},
+    {DType::kInt64, "int64", 8},
+    {DType::kInt32, "int32", 4},
+    {DType::kInt8, "int8", 1},
+    {DType::kUint8, "uint8", 1},
+    {DType::kBool, "bool", 1},
 };
 
 constexpr DTypeInfo const& info(DType dtype) { return kDTypes[static_cast<int>(dtype)]; }
@@ -49,15 +69,18 @@ struct NotImplemented : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// Every precondition of every op: ValueError in Python.
-inline void require(bool condition, std::string const& message) {
-    if (!condition) throw std::invalid_argument(message);
-}
-
 inline std::string to_string(Array const& x) {
     std::string s = "(";
     for (int i = 0; i < x.rank; ++i) s += (i ? ", " : "") + std::to_string(x.shape[i]);
     return s + (x.rank == 1 ? ",) " : ") ") + std::string(info(x.dtype).name);
+}
+
+inline std::string to_string(std::string_view text) { return std::string(text); }
+inline std::string to_string(int64_t number) { return std::to_string(number); }
+
+// Every precondition of every op: ValueError in Python. The message is put together only where it is needed.
+template <class... Parts> void require(bool condition, Parts const&... parts) {
+    if (!condition) throw std::invalid_argument((to_string(parts) + ...));
 }
 
 inline void require_dtype(char const* op, char const* name, Array const& x, DType dtype) {

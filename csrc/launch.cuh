@@ -5,7 +5,7 @@
 #include <type_traits>
 
 #include "csrc/runtime.hpp"
-#include "kernels/core/ptx.cuh"
+#include "kernels/core/kernel.cuh"
 
 namespace pylayers {
 
@@ -25,6 +25,7 @@ struct Launch {
     int64_t blocks;
     int threads;
     int shared_bytes;
+    int cluster;  // blocks that run together; the grid is a multiple of it
 };
 
 // Starts the kernel with these parameters, or notes the launch where launches are recorded.
@@ -32,10 +33,11 @@ void launch(Launch const& what, void** parameters, Stream stream);
 
 template <class Kernel> void launch(int64_t blocks, typename Kernel::Params params, Stream stream) {
     constexpr int kSharedBytes = std::is_empty_v<typename Kernel::Shared> ? 0 : int(sizeof(typename Kernel::Shared));
+    constexpr std::string_view kName = kernel_name<Kernel>();
     void* parameters[] = {&params};
-    launch(
-        {reinterpret_cast<void const*>(&entry<Kernel>), kernel_name<Kernel>(), blocks, Kernel::kThreads, kSharedBytes},
-        parameters, stream);
+    launch({reinterpret_cast<void const*>(&entry<Kernel>), kName, blocks, Kernel::kThreads, kSharedBytes,
+            cluster_of<Kernel>()},
+           parameters, stream);
 }
 
 }  // namespace pylayers

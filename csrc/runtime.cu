@@ -11,13 +11,10 @@
 #include <vector>
 
 #include "csrc/launch.cuh"
+#include "csrc/tensor_map.hpp"
 
 namespace pylayers {
 namespace {
-
-struct CudaFailure : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
 
 void check(cudaError_t error, char const* call, std::string const& what = "") {
     if (error == cudaSuccess) return;
@@ -49,22 +46,22 @@ class DeviceGuard {
 // In recording mode nothing reaches the driver: launches and uploads are noted, so that the host side is testable
 // without a GPU and the cost of a call can be measured.
 struct Record {
-    std::string name;
+    std::string_view name;  // lasts as long as the module
     int64_t blocks;
-    int threads, shared_bytes;
+    int threads, shared_bytes, cluster;
     Stream stream;
 };
 
 std::mutex mutex;  // guards everything below
-bool recording = false;
+bool records_only = false;
 std::vector<Record> records;
 std::optional<DeviceSpec> planned_spec;
 std::map<int, DeviceSpec> specs;
 
-bool note(Record record) {
+bool note(Record const& record) {
     std::lock_guard lock(mutex);
-    if (recording) records.push_back(std::move(record));
-    return recording;
+    if (records_only) records.push_back(record);
+    return records_only;
 }
 
 DeviceSpec query(int device) {
@@ -75,10 +72,15 @@ DeviceSpec query(int device) {
 
 }  // namespace
 
+bool recording() {
+    std::lock_guard lock(mutex);
+    return records_only;
+}
+
 DeviceSpec device_spec(int device) {
     std::lock_guard lock(mutex);
     if (planned_spec) return *planned_spec;
-    if (recording) return {};
+    if (records_only) return {};
     auto const found = specs.find(device);
     return found != specs.end() ? found->second : specs.emplace(device, query(device)).first->second;
 }
@@ -88,18 +90,28 @@ void launch(Launch const& what, void** parameters, Stream stream) {
     if (what.blocks < 0 || what.blocks > 2147483647)
         throw std::invalid_argument(std::string(what.name) + ": a grid holds at most 2147483647 blocks, got " +
                                     std::to_string(what.blocks));
-    if (note({std::string(what.name), what.blocks, what.threads, what.shared_bytes, stream})) return;
+    if (what.blocks % what.cluster)
+        throw std::invalid_argument(std::string(what.name) + ": a grid of clusters of " + std::to_string(what.cluster) +
+                                    " holds a multiple of that, got " + std::to_string(what.blocks) + " blocks");
+    if (note({what.name, what.blocks, what.threads, what.shared_bytes, what.cluster, stream})) return;
     DeviceGuard guard(stream.device);
     if (what.shared_bytes > 48 * 1024)
         check(cudaFuncSetAttribute(what.entry, cudaFuncAttributeMaxDynamicSharedMemorySize, what.shared_bytes),
               "cudaFuncSetAttribute", std::string(what.name));
-    check(cudaLaunchKernel(what.entry, dim3(unsigned(what.blocks)), dim3(unsigned(what.threads)), parameters,
-                           size_t(what.shared_bytes), reinterpret_cast<cudaStream_t>(stream.handle)),
-          "cudaLaunchKernel", std::string(what.name));
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {unsigned(what.cluster), 1, 1};
+    cudaLaunchConfig_t const config{dim3(unsigned(what.blocks)),
+                                    dim3(unsigned(what.threads)),
+                                    size_t(what.shared_bytes),
+                                    reinterpret_cast<cudaStream_t>(stream.handle),
+                                    &cluster,
+                                    what.cluster > 1};
+    check(cudaLaunchKernelExC(&config, what.entry, parameters), "cudaLaunchKernelExC", std::string(what.name));
 }
 
 void upload(void* to, void const* from, int64_t bytes, Stream stream) {
-    if (bytes == 0 || note({"upload", bytes, 0, 0, stream})) return;
+    if (bytes == 0 || note({"upload", bytes, 0, 0, 1, stream})) return;
     DeviceGuard guard(stream.device);
     // From pageable memory the runtime stages the bytes before it returns.
     check(
@@ -134,15 +146,19 @@ void bind_runtime(pybind11::module_& m) {
         return std::string(p.name);
     });
     m.def("record", [](bool on) {
-        std::lock_guard lock(mutex);
-        recording = on;
-        records.clear();
+        {
+            std::lock_guard lock(mutex);
+            records_only = on;
+            records.clear();
+        }
+        forget_tensor_maps();  // which takes a lock of its own
     });
     m.def("take_records", [] {
         std::lock_guard lock(mutex);
         py::list list;
         for (auto& r : records)
-            list.append(py::make_tuple(r.name, r.blocks, r.threads, r.shared_bytes, r.stream.handle, r.stream.device));
+            list.append(py::make_tuple(r.name, r.blocks, r.threads, r.shared_bytes, r.stream.handle, r.stream.device,
+                                       r.cluster));
         records.clear();
         return list;
     });

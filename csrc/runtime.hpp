@@ -2,6 +2,7 @@
 // emulator's.
 #pragma once
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,14 @@ DeviceSpec device_spec(int device);
 
 // Copies host bytes to the device in the order of the stream; `from` may be reused at once.
 void upload(void* to, void const* from, int64_t bytes, Stream stream);
+
+// Whether launches and tensor maps are only noted: tests of the host side without a GPU.
+bool recording();
+
+// What the runtime or the driver refuses: CudaError in Python.
+struct CudaFailure : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
 
 // The parts of the module that speak of the runtime itself.
 void bind_runtime(pybind11::module_& m);
