@@ -26,6 +26,7 @@ from pylayers import arrays, backends
 
 Kind = Literal["plain", "race", "asan"]
 Order = Literal["forward", "reverse", "random", "priority"]
+Copies = Literal["early", "late", "mixed"]
 ORDERS: tuple[Order, ...] = ("forward", "reverse", "random", "priority")
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = mmap.PAGESIZE
@@ -132,15 +133,54 @@ def _call(*command: object) -> None:
 
 
 @contextlib.contextmanager
-def schedule(order: Order, seed: int = 0, module: types.ModuleType | None = None) -> Iterator[None]:
-    """Runs the threads of blocks in this order."""
+def schedule(
+    order: Order, seed: int = 0, module: types.ModuleType | None = None, copies: Copies | None = None
+) -> Iterator[None]:
+    """Runs the threads of blocks in this order.
+
+    `copies` says when copies, stores and matrix products that go on by themselves come to their end; by default the
+    seed does: late for 0, mixed for 1, early for 2, late for 3 and so on.
+    """
     module = module or loaded()
     before = module.schedule()
-    module.configure(order, seed)
+    module.configure(order, seed, copies)
     try:
         yield
     finally:
         module.configure(*before)
+
+
+@contextlib.contextmanager
+def resident(clusters: int, module: types.ModuleType | None = None) -> Iterator[None]:
+    """Lets so many clusters (blocks, where a kernel has no clusters) live together; otherwise each runs alone."""
+    module = module or loaded()
+    before = module.set_resident(clusters)
+    try:
+        yield
+    finally:
+        module.set_resident(before)
+
+
+@contextlib.contextmanager
+def only_blocks(first: int, last: int, module: types.ModuleType | None = None) -> Iterator[None]:
+    """Runs of each launch only blocks `first` to `last` - 1, and the clusters they belong to."""
+    module = module or loaded()
+    module.set_blocks(first, last)
+    try:
+        yield
+    finally:
+        module.set_blocks(0, 2**31)
+
+
+@contextlib.contextmanager
+def truncating(module: types.ModuleType | None = None) -> Iterator[None]:
+    """Lets the accumulators of matrix instructions round as the chip's do."""
+    module = module or loaded()
+    before = module.set_truncating(True)
+    try:
+        yield
+    finally:
+        module.set_truncating(before)
 
 
 @contextlib.contextmanager

@@ -54,16 +54,23 @@ def test_seeded_orders_repeat_and_differ(module: ModuleType, order: emulated.Ord
 
 def test_schedule_is_restored(module: ModuleType) -> None:
     before = module.schedule()
-    with emulated.schedule("priority", 9, module):
-        assert module.schedule() == ("priority", 9)
+    for seed, copies in enumerate(["late", "mixed", "early", "late"]):
+        with emulated.schedule("priority", seed, module):
+            assert module.schedule() == ("priority", seed, copies)
+    with emulated.schedule("random", 1, module, copies="early"):
+        assert module.schedule() == ("random", 1, "early")
     assert module.schedule() == before
     with pytest.raises(ValueError, match="schedule: argument 'order': expected 'forward', .* got 'sideways'"):
         module.configure("sideways", 0)
+    with pytest.raises(ValueError, match="schedule: argument 'copies': expected 'early', .* got 'never'"):
+        module.configure("random", 0, "never")
+    assert module.schedule() == before
 
 
 def test_schedule_from_the_environment() -> None:
-    done = in_a_process("print(m.schedule())", PYLAYERS_SCHEDULE="random:7")
-    assert (done.stdout.strip(), done.returncode) == ("('random', 7)", 0)
+    for text, schedule in [("random:7", ("random", 7, "mixed")), ("reverse:2:late", ("reverse", 2, "late"))]:
+        done = in_a_process("print(m.schedule())", PYLAYERS_SCHEDULE=text)
+        assert (done.stdout.strip(), done.returncode) == (str(schedule), 0)
     done = in_a_process("", PYLAYERS_SCHEDULE="sideways")
     assert "got 'sideways'" in done.stderr and done.returncode == 1
 
@@ -101,7 +108,7 @@ def test_grids(module: ModuleType) -> None:
     for blocks in (-1, 2**31):
         with pytest.raises(module.EmulatorError, match=f"launch of selftest::Mirror: {blocks} blocks, a grid"):
             run(module, "mirror", np.zeros(512), blocks)
-    assert module.launches() == [("selftest::Mirror", 0, 256, 1024), ("selftest::Mirror", 2, 256, 1024)]
+    assert module.launches() == [("selftest::Mirror", blocks, 256, 1024, 1) for blocks in (0, 2)]
     after = module.statistics()
     assert [after[k] - before[k] for k in ("launches", "blocks", "barriers")] == [2, 2, 512]
 

@@ -6,7 +6,7 @@ import re
 
 import emulated
 import pytest
-from selftest import expectations, in_a_process
+from selftest import asynchronous_expectations, expectations, in_a_process
 
 
 def under_asan(kernel: str, first: float = 0, size: int = 768, blocks: int = 1) -> tuple[int, str]:
@@ -24,6 +24,17 @@ def asan() -> None:
 @pytest.mark.parametrize("kernel, size, blocks", [(k, len(x), blocks) for k, (x, blocks, _) in expectations().items()])
 def test_asan_passes_right_kernels(asan: None, kernel: str, size: int, blocks: int) -> None:
     assert under_asan(kernel, 0, size, blocks) == (0, "came to its end\n")
+
+
+@pytest.mark.parametrize("order", emulated.ORDERS)
+def test_asan_passes_what_goes_on_by_itself(asan: None, order: str) -> None:
+    code = "import selftest\nfor kernel, (x, blocks, y) in selftest.asynchronous_expectations().items():\n"
+    code += f"    for copies in ('early', 'late', 'mixed'):\n        m.configure('{order}', 1, copies)\n"
+    code += "        assert (selftest.bits(selftest.run(m, kernel, x, blocks)) == selftest.bits(y)).all(), kernel\n"
+    code += "print('came to its end')"
+    done = in_a_process(code, **emulated.asan_environment())
+    assert (done.returncode, done.stdout) == (0, "came to its end\n"), done.stderr
+    assert len(asynchronous_expectations()) > 10
 
 
 @pytest.mark.parametrize(

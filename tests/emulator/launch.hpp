@@ -10,6 +10,9 @@ struct Kernel {
     std::string_view name;
     int threads;
     int shared_bytes;
+    int cluster;
+    int registers;      // of a thread, at the start
+    bool asynchronous;  // it may use instructions that go on by themselves
     void (*run)(void const* params, void* shared);
 };
 

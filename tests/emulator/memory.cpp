@@ -25,27 +25,44 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kRegion = (kMaxSharedBytes + kPage - 1) / kPage * kPage;
+constexpr std::size_t kStride = kRegion + kPage;
 constexpr std::size_t kWatched = 256;
 static_assert(kRegion - kMaxSharedBytes >= kWatched);
 
-// One region for all launches, between two guard pages; returns its end.
-std::byte* region_end() {
-    static std::byte* const end = [] {
-        auto const p =
-            static_cast<std::byte*>(mmap(nullptr, kRegion + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-        if (p == MAP_FAILED || mprotect(p + kPage, kRegion, PROT_READ | PROT_WRITE)) throw std::bad_alloc();
-        return p + kPage + kRegion;
+// All regions, each behind a guard page and before the next one's, for all launches.
+std::byte* regions() {
+    static std::byte* const begin = [] {
+        auto const p = static_cast<std::byte*>(mmap(nullptr, kMaxResident * kStride + kPage, PROT_NONE,
+                                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+        if (p == MAP_FAILED) throw std::bad_alloc();
+        return p;
     }();
-    return end;
+    return begin;
+}
+
+// The end of a region, which can be touched from now on.
+std::byte* region_end(int number) {
+    static std::array<bool, kMaxResident> opened{};
+    std::byte* const begin = regions() + number * kStride + kPage;
+    if (!opened[number] && mprotect(begin, kRegion, PROT_READ | PROT_WRITE)) throw std::bad_alloc();
+    opened[number] = true;
+    return begin + kRegion;
 }
 
 }  // namespace
 
-SharedMemory::SharedMemory(int bytes) : begin_(region_end() - bytes), bytes_(bytes) {
+SharedMemory::SharedMemory(int number, int bytes) : begin_(region_end(number) - bytes), bytes_(bytes) {
     ASAN_POISON_MEMORY_REGION(begin_ - kWatched, kWatched);
 }
 
-SharedMemory::~SharedMemory() { ASAN_UNPOISON_MEMORY_REGION(begin_ - kWatched, kWatched); }
+SharedMemory::~SharedMemory() {
+    open();
+    ASAN_UNPOISON_MEMORY_REGION(begin_ - kWatched, kWatched);
+}
+
+std::size_t SharedMemory::number_at(void const* p) {
+    return std::size_t(static_cast<std::byte const*>(p) - regions()) / kStride;
+}
 
 void SharedMemory::poison() {
     ASAN_UNPOISON_MEMORY_REGION(begin_ - kWatched, kWatched);
@@ -59,6 +76,19 @@ bool SharedMemory::intact() const {
 #else
     return std::all_of(begin_ - kWatched, begin_, [](std::byte b) { return b == std::byte{0xff}; });
 #endif
+}
+
+void SharedMemory::close() {
+    std::byte* const end = begin_ + bytes_;
+    if (mprotect(end - kRegion, kRegion, PROT_NONE)) throw std::bad_alloc();
+    closed_ = true;
+}
+
+void SharedMemory::open() {
+    if (!closed_) return;
+    std::byte* const end = begin_ + bytes_;
+    if (mprotect(end - kRegion, kRegion, PROT_READ | PROT_WRITE)) throw std::bad_alloc();
+    closed_ = false;
 }
 
 // ------------------------------------------------------------------------------------------------- faults

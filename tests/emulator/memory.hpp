@@ -9,24 +9,35 @@ namespace pylayers::emulator {
 
 constexpr int kMaxSharedBytes = 232448;  // what a block may have on sm_90
 
-// One block's shared memory. It ends exactly at a page nobody may touch; the bytes before it are watched.
+constexpr int kMaxResident = 160;  // blocks
+
+// One block's shared memory, of kMaxResident. It ends exactly at a page nobody may touch; the bytes before it are
+// watched.
 class SharedMemory {
   public:
-    explicit SharedMemory(int bytes);
+    SharedMemory(int number, int bytes);
     ~SharedMemory();
     SharedMemory(SharedMemory const&) = delete;
 
     std::byte* data() const { return begin_; }
     int bytes() const { return bytes_; }
     bool holds(void const* p) const { return p >= begin_ && p < begin_ + bytes_; }
+    // Which number's memory the address is near; out of range for an address that is near none.
+    static std::size_t number_at(void const* p);
     // All bytes 0xff: a NaN in every float type, -1 in every integer.
     void poison();
     // Whether the bytes before it are still as `poison` left them.
     bool intact() const;
+    // Nobody may touch it any more, until it is opened again.
+    void close();
+    void open();
+    // Whether the address lies on the page behind it.
+    bool just_before(void const* p) const { return p >= begin_ + bytes_ && p < begin_ + bytes_ + 4096; }
 
   private:
     std::byte* begin_;
     int bytes_;
+    bool closed_ = false;
 };
 
 struct Fault {

@@ -11,17 +11,34 @@
 namespace pylayers::emulator {
 
 namespace {
-constexpr std::string_view kNames[] = {"forward", "reverse", "random", "priority"};
+
+constexpr std::string_view kOrders[] = {"forward", "reverse", "random", "priority"};
+constexpr std::string_view kCopies[] = {"early", "late", "mixed"};
+
+template <std::size_t n>
+int index_of(std::string_view name, std::string_view const (&names)[n], char const* argument, char const* expected) {
+    for (std::size_t i = 0; i < n; ++i)
+        if (names[i] == name) return int(i);
+    throw std::invalid_argument(std::string("schedule: argument '") + argument + "': expected " + expected + ", got '" +
+                                std::string(name) + "'");
 }
 
-std::string_view name(Order order) { return kNames[int(order)]; }
+}  // namespace
+
+std::string_view name(Order order) { return kOrders[int(order)]; }
+std::string_view name(Copies copies) { return kCopies[int(copies)]; }
 
 Order order_named(std::string_view name) {
-    for (int i = 0; i < int(std::size(kNames)); ++i)
-        if (kNames[i] == name) return Order(i);
-    throw std::invalid_argument(
-        "schedule: argument 'order': expected 'forward', 'reverse', 'random' or 'priority', got '" + std::string(name) +
-        "'");
+    return Order(index_of(name, kOrders, "order", "'forward', 'reverse', 'random' or 'priority'"));
+}
+
+Copies copies_named(std::string_view name) {
+    return Copies(index_of(name, kCopies, "copies", "'early', 'late' or 'mixed'"));
+}
+
+Copies copies_by(uint64_t seed) {
+    constexpr Copies kTurn[] = {Copies::kLate, Copies::kMixed, Copies::kEarly};
+    return kTurn[seed % std::size(kTurn)];
 }
 
 // splitmix64
@@ -35,10 +52,16 @@ uint64_t Schedule::random() {
 void Schedule::start(int64_t number, int warps) {
     state_ = seed_ * 0x2545f4914f6cdd1d + uint64_t(number);
     last_ = order_ == Order::kReverse ? warps * 32 : -1;
+    leader_ = order_ == Order::kForward ? 0 : order_ == Order::kReverse ? 31 : int(seed_ * 7 % 32);
     priority_.resize(warps);
     std::iota(priority_.begin(), priority_.end(), 0);
     if (order_ == Order::kPriority)
         for (int i = warps; i > 1; --i) std::swap(priority_[i - 1], priority_[random() % i]);
+}
+
+std::size_t Schedule::next_of(std::size_t n) {
+    if (copies_ == Copies::kMixed || order_ >= Order::kRandom) return std::size_t(random() % n);
+    return order_ == Order::kForward ? 0 : n - 1;
 }
 
 int Schedule::pick(std::vector<uint32_t> const& ready) {

@@ -1,33 +1,10 @@
 // Tiny kernels, right ones and wrong ones, on which the emulator's own checks are tried.
-#include "emulator/selftest.hpp"
-
 #include <stdexcept>
-#include <string_view>
-#include <utility>
 
-#include "csrc/launch.cuh"
+#include "emulator/selftest.hpp"
+#include "emulator/selftest_kernel.hpp"
 
 namespace pylayers::selftest {
-using namespace ptx;
-
-struct Buffer {
-    float* data;  // (n,)
-    int n;
-};
-
-struct Nothing {};
-
-template <int kThreadCount, class SharedStorage = Nothing> struct KernelOf {
-    using Params = Buffer;
-    using Shared = SharedStorage;
-    static constexpr int kThreads = kThreadCount;
-    static constexpr int kBlocksPerSm = 1;
-    static constexpr Target kTarget = Target::kAny;
-};
-
-template <int n> struct Row {
-    float row[n];
-};
 
 // ------------------------------------------------------------------------------------------- what is right
 
@@ -240,9 +217,7 @@ template <int kThreadCount> struct Barriers : KernelOf<kThreadCount> {
 
 namespace {
 
-template <class Kernel> void start(Buffer buffer, int64_t blocks) { launch<Kernel>(blocks, buffer, Stream{}); }
-
-constexpr std::pair<std::string_view, void (*)(Buffer, int64_t)> kKernels[] = {
+constexpr Named kKernels[] = {
     {"mirror", start<Mirror>},
     {"warp_mirror", start<WarpMirror>},
     {"sum_thrice", start<SumThrice>},
@@ -274,9 +249,18 @@ constexpr std::pair<std::string_view, void (*)(Buffer, int64_t)> kKernels[] = {
 
 }  // namespace
 
+std::vector<std::string> asynchronous_kernels() {
+    std::vector<std::string> names;
+    for (auto const& kernels : {barrier_kernels(), copy_kernels(), matrix_kernels(), pipeline_kernels()})
+        for (auto const& [name, kernel] : kernels) names.emplace_back(name);
+    return names;
+}
+
 void run(std::string const& name, float* data, int n, int64_t blocks) {
-    for (auto const& [known, kernel] : kKernels)
-        if (known == name) return kernel({data, n}, blocks);
+    for (auto const& kernels :
+         {std::span<Named const>(kKernels), barrier_kernels(), copy_kernels(), matrix_kernels(), pipeline_kernels()})
+        for (auto const& [known, kernel] : kernels)
+            if (known == name) return kernel({data, n}, blocks);
     throw std::invalid_argument("no kernel " + name);
 }
 

@@ -8,17 +8,20 @@
 #include <unordered_map>
 
 #include "emulator/block.hpp"
+#include "emulator/clocks.hpp"
 #include "emulator/report.hpp"
 
 namespace pylayers::emulator::shadow {
 namespace {
 
 struct Access {
-    uint32_t block = 0;
-    uint32_t time = 0;  // 0: there was none
-    uint32_t instruction = 0;
-    uint32_t thread = 0;
+    uint32_t cluster = 0;  // its first block
+    uint32_t time = 0;     // 0: there was none
+    uint32_t place = 0;
+    uint32_t actor = 0;
 };
+
+constexpr uint32_t kPlaceIsSite = 1u << 30;  // in the actor of an Access
 
 // Three readers: two of one warp, and one of another, are enough to find a write that a warp or block barrier should
 // have kept from them.
@@ -64,22 +67,60 @@ Page& page_of(std::uintptr_t address) {
     return *page;
 }
 
-struct Check {
-    Access now;
-    bool write;
-    bool shared;
+// Whether what the origin knows, of itself and of others, holds this time of this actor.
+bool knows(Origin const& o, uint32_t actor, uint32_t time) {
+    race::View const& v = *o.view;
+    if (v.cluster && (*v.cluster)[actor] >= time) return true;
+    if (!o.thread) return false;
+    if (actor == race::thread_actor(*o.thread)) return true;
+    if (!race::actors.asynchronous) return false;
+    if (actor == race::copies_actor(*o.thread)) return v.done >= time;
+    if (actor == race::warp_actor(*o.thread)) return v.multiplied >= time;
+    return false;
+}
 
-    // An access that nothing orders before this one. Another block's shared memory is another memory.
+// Whether the asynchronous proxy sees what this actor wrote by ordinary instructions.
+bool sees(Origin const& o, uint32_t actor, uint32_t time) {
+    race::View const& v = *o.view;
+    if (v.cluster && (*v.cluster)[race::actors.fence_of(actor)] >= time) return true;
+    if (!o.thread) return false;
+    if (actor == race::thread_actor(*o.thread)) return v.fenced >= time;
+    return actor == race::copies_actor(*o.thread) && v.done_fenced >= time;
+}
+
+struct Check {
+    Origin const& origin;
+    Access now;
+    race::Access kind;
+    Block* owner;  // of the shared memory; null: global memory
+
+    static uint32_t actor_of(Access const& a) { return a.actor & ~(kProxy | kPlaceIsSite); }
+
+    // An access that nothing orders before this one. Another cluster's shared memory is another memory.
     bool races(Access const& earlier) const {
         if (!earlier.time) return false;
-        if (earlier.block == now.block)
-            return earlier.thread != now.thread && !current->view.knows(earlier.thread, earlier.time);
-        return !shared && !current->view.knows(earlier.block, earlier.thread, earlier.time);
+        uint32_t const actor = actor_of(earlier);
+        if (earlier.cluster == now.cluster) {
+            // What a thread or warp has begun is not ordered among itself, unless it has waited between.
+            if (actor == actor_of(now) && (actor < race::actors.threads || earlier.time == now.time)) return false;
+            return !knows(origin, actor, earlier.time);
+        }
+        if (owner || !origin.view->others) return !owner;
+        auto const known = origin.view->others->find(earlier.cluster);
+        return known == origin.view->others->end() || (*known->second)[actor] < earlier.time;
+    }
+
+    // A write by ordinary instructions that this access by the asynchronous proxy need not see.
+    bool is_unseen(Access const& write) const {
+        return owner && now.actor & kProxy && write.time && !(write.actor & kProxy) && write.cluster == now.cluster &&
+               !sees(origin, actor_of(write), write.time);
     }
 
     void operator()(Cell& cell, std::uintptr_t address) const {
         if (races(cell.write)) report(cell.write, "write", address);
-        if (write) {
+        if (kind == race::Access::kUse) return;
+        if (is_unseen(cell.write)) report_unseen(cell.write, address);
+        if (kind == race::Access::kWrite) {
             for (Access const& read : cell.reads)
                 if (races(read)) report(read, "read", address);
             cell = {now, {}};
@@ -90,20 +131,37 @@ struct Check {
                 read = now;
                 return;
             }
-        if (now.thread / kLanes != cell.reads[0].thread / kLanes) cell.reads[2] = now;
+        if (now.actor / kLanes != cell.reads[0].actor / kLanes) cell.reads[2] = now;
     }
 
-    [[noreturn]] void report(Access const& earlier, char const* kind, std::uintptr_t address) const {
-        std::string place = "global memory";
-        if (shared) {
-            auto const base = reinterpret_cast<std::uintptr_t>(group->shared().data());
-            place = "shared memory, byte " + std::to_string(address - base);
+    std::string where(uint32_t place, bool is_site) const {
+        return is_site ? to_string(site_of(place)) : source_line(place);
+    }
+
+    std::string here(std::uintptr_t address) const {
+        std::string text = " memory: this ";
+        if (owner) {
+            auto const base = reinterpret_cast<std::uintptr_t>(owner->shared.data());
+            text = " memory, byte " + std::to_string(address - base) + ": this ";
         }
-        std::string other = "thread " + std::to_string(earlier.thread);
-        if (earlier.block != now.block) other += " of block " + std::to_string(earlier.block);
-        group->fail("race on " + place + ": this " + (write ? "write" : "read") + " at " +
-                    source_line(now.instruction) + "\n  is not ordered after the " + kind + " by " + other + " at " +
-                    source_line(earlier.instruction));
+        text = (owner ? "race on shared" : "race on global") + text;
+        text += kind == race::Access::kWrite ? "write" : kind == race::Access::kRead ? "read" : "use of an mbarrier";
+        if (actor_of(now) >= race::actors.threads) text += " by " + race::name(actor_of(now), now.cluster);
+        return text + " at " + where(now.place, origin.place & kSite);
+    }
+
+    std::string there(Access const& earlier) const {
+        return race::name(actor_of(earlier), earlier.cluster) + " at " +
+               where(earlier.place, earlier.actor & kPlaceIsSite);
+    }
+
+    [[noreturn]] void report(Access const& earlier, char const* kind_of_earlier, std::uintptr_t address) const {
+        group->fail(here(address) + "\n  is not ordered after the " + kind_of_earlier + " by " + there(earlier));
+    }
+
+    [[noreturn]] void report_unseen(Access const& earlier, std::uintptr_t address) const {
+        group->fail(here(address) + "\n  does not see the write by " + there(earlier) +
+                    "\n  which was not followed by fence_proxy_async");
     }
 };
 
@@ -117,14 +175,19 @@ void start_launch(void const* address, int bytes) {
     params_bytes = bytes;
 }
 
-void access(void const* address, int bytes, bool write, void const* instruction) {
+void access(Origin const& origin, void const* address, int bytes, race::Access kind) {
     auto const p = static_cast<std::byte const*>(address);
-    bool const shared = group->shared().holds(p);
-    if (!shared && (current->fiber.on_stack(p) || (p >= params && p < params + params_bytes))) return;
-    Check const check{
-        {uint32_t(current->block->index), current->view.now, low_half(instruction) - 1, uint32_t(current->index)},
-        write,
-        shared};
+    Block& block = *current->block;
+    Block* const owner = block.shared.holds(p) ? &block : group->holding(p);
+    if (!owner && (current->fiber.on_stack(p) || (p >= params && p < params + params_bytes))) return;
+    bool const is_site = origin.place & kSite;
+    Access const now{uint32_t(block.cluster->first), origin.time, uint32_t(origin.place),
+                     origin.actor | (is_site ? kPlaceIsSite : 0)};
+    if (owner && owner != &block) {
+        uint32_t& touched = owner->leaving.touched[origin.actor & ~kProxy];
+        touched = std::max(touched, origin.time);
+    }
+    Check const check{origin, now, kind, owner};
     auto const first = reinterpret_cast<std::uintptr_t>(address), last = first + bytes;
     for (std::uintptr_t word = first / kWordBytes * kWordBytes; word < last; word += kWordBytes) {
         Page& page = page_of(word);
@@ -151,7 +214,10 @@ void access(void const* address, int bytes, bool write, void const* instruction)
 namespace {
 inline void access(void const* address, int bytes, bool write, void const* instruction) {
     using namespace pylayers::emulator;
-    if (current) shadow::access(address, bytes, write, instruction);
+    if (!current) return;
+    shadow::access(
+        {&current->view, current, race::thread_actor(*current), current->view.now, low_half(instruction) - 1}, address,
+        bytes, write ? race::Access::kWrite : race::Access::kRead);
 }
 }  // namespace
 

@@ -9,6 +9,7 @@ namespace pylayers::emulator {
 namespace {
 
 std::map<SiteKey, Site> known;
+std::vector<Site const*> numbered;
 std::string kernel;
 
 // A source_location is a pointer to a constant of its own for each call site.
@@ -19,12 +20,17 @@ struct Cached {
     char const* instruction = nullptr;
     Site* site = nullptr;
 };
-std::array<Cached, 64> cache;
+std::array<Cached, 256> cache;
 
 Site& intern(SiteKey const& key) {
     auto const [entry, added] = known.try_emplace(key);
-    if (added) std::tie(entry->second.kernel, entry->second.instruction, entry->second.where) = key;
-    return entry->second;
+    Site& site = entry->second;
+    if (added) {
+        std::tie(site.kernel, site.instruction, site.where) = key;
+        site.number = uint32_t(numbered.size());
+        numbered.push_back(&site);
+    }
+    return site;
 }
 
 }  // namespace
@@ -35,15 +41,16 @@ std::string to_string(std::source_location const& where) {
     return std::string(where.file_name()) + ":" + std::to_string(where.line()) + ":" + std::to_string(where.column());
 }
 
-Site& visit(char const* instruction, std::source_location const& where) {
+Site& locate(char const* instruction, std::source_location const& where) {
     auto const call = std::bit_cast<std::uintptr_t>(where);
     Cached& slot = cache[call / 16 % cache.size()];
     if (slot.call != call || slot.instruction != instruction) {
         slot = {call, instruction, &intern({kernel, instruction, to_string(where)})};
     }
-    ++slot.site->visits;
     return *slot.site;
 }
+
+Site const& site_of(uint32_t number) { return *numbered[number]; }
 
 void enter_kernel(std::string_view name) {
     kernel = name;
@@ -59,7 +66,6 @@ std::vector<Site> sites() {
 
 void clear_sites() {
     cache.fill({});
-    std::erase_if(known, [](auto const& entry) { return !entry.second.dropped; });
     for (auto& [key, site] : known) site.visits = 0;
 }
 

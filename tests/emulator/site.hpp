@@ -1,4 +1,5 @@
-// The call sites of synchronising primitives in kernels: named in reports, and dropped one at a time as planted bugs.
+// The call sites of primitives in kernels: named in reports; those that synchronise are dropped one at a time as
+// planted bugs.
 #pragma once
 #include <cstdint>
 #include <source_location>
@@ -13,8 +14,9 @@ struct Site {
     std::string kernel;
     std::string instruction;
     std::string where;     // "kernels/norm.cuh:41:9"
+    uint32_t number = 0;   // among all sites
     bool dropped = false;  // the instruction does nothing here
-    int64_t visits = 0;
+    int64_t visits = 0;    // where it synchronises
 };
 
 // "sync_block at kernels/norm.cuh:41:9"
@@ -24,7 +26,16 @@ std::string to_string(Site const& site);
 std::string to_string(std::source_location const& where);
 
 // The site of this call in the kernel that runs. Constant time after the first call.
-Site& visit(char const* instruction, std::source_location const& where);
+Site& locate(char const* instruction, std::source_location const& where);
+
+// The same of a call that synchronises, and so can be dropped.
+inline Site& visit(char const* instruction, std::source_location const& where) {
+    Site& site = locate(instruction, where);
+    ++site.visits;
+    return site;
+}
+
+Site const& site_of(uint32_t number);
 
 // Sites met from now on belong to this kernel.
 void enter_kernel(std::string_view name);
