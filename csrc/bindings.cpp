@@ -24,6 +24,7 @@ PYBIND11_MODULE(PYLAYERS_MODULE, m) {
     py::class_<SgdRates>(m, "SgdRates", py::module_local()).def(py::init<double, double, double, double, bool, bool>());
     bind_runtime(m);
     m.def("device_spec", &device_spec);
+    m.def("gemm_rows", &gemm_rows);
     m.def("plan_gemm", &plan_gemm);
     m.def("gemm", &gemm);
     m.def("plan_column_sum", &plan_column_sum);

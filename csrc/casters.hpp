@@ -1,6 +1,6 @@
-// What crosses the Python boundary: (pointer, dtype, shape, strides in bytes) as Array, (handle, device) as Stream,
-// words as enums.
+// What crosses the Python boundary: arrays as Array, (handle, device) as Stream, words as enums, and who allocates.
 #pragma once
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -16,6 +16,20 @@ inline DTypeInfo const& dtype_named(std::string_view name) {
     throw NotImplemented("array: argument 'dtype': expected a dtype with a kernel, got " + std::string(name));
 }
 
+// Of a NumPy dtype; the objects met are kept for good, for most arrays share them.
+inline DTypeInfo const& dtype_of(pybind11::handle dtype) {
+    static std::vector<std::pair<pybind11::handle, DTypeInfo const*>> met;
+    constexpr size_t kMostMet = 64;
+    for (auto const& [object, found] : met)
+        if (object.is(dtype)) return *found;
+    auto const name = dtype.attr("name").cast<std::string>();
+    if (!dtype.attr("isnative").cast<bool>())
+        throw NotImplemented("array: argument 'dtype': expected native byte order, got another " + name);
+    DTypeInfo const& found = dtype_named(name);
+    if (met.size() < kMostMet) met.emplace_back(dtype.inc_ref(), &found);
+    return found;
+}
+
 template <class Enum, size_t N> Enum word(std::string_view text, std::pair<std::string_view, Enum> const (&words)[N]) {
     for (auto const& [name, value] : words)
         if (name == text) return value;
@@ -26,33 +40,55 @@ template <class Enum, size_t N> Enum word(std::string_view text, std::pair<std::
 
 namespace pybind11::detail {
 
+// A NumPy array tells its fields; any other has them as the attributes of CuPy's: data.ptr, dtype, shape and strides.
 template <> struct type_caster<pylayers::Array> {
-    PYBIND11_TYPE_CASTER(pylayers::Array, const_name("Address"));
+    PYBIND11_TYPE_CASTER(pylayers::Array, const_name("Array"));
 
     bool load(handle source, bool) {
-        if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 4) return false;
-        auto item = [&](int i) { return handle(PyTuple_GET_ITEM(source.ptr(), i)); };
-        handle const shape = item(2), strides = item(3);
-        Py_ssize_t length = 0;
-        char const* const name = PyUnicode_AsUTF8AndSize(item(1).ptr(), &length);
-        if (!name || !PyTuple_Check(shape.ptr()) || !PyTuple_Check(strides.ptr())) return false;
-        pylayers::DTypeInfo const& d = pylayers::dtype_named({name, size_t(length)});
-        value.dtype = d.dtype;
-        value.data = PyLong_AsVoidPtr(item(0).ptr());
-        Py_ssize_t const rank = PyTuple_GET_SIZE(shape.ptr());
-        if (rank > pylayers::kMaxRank)
-            throw pylayers::NotImplemented("array: expected at most 8 dimensions, got " + std::to_string(rank));
-        value.rank = int(rank);
-        for (Py_ssize_t i = 0; i < rank; ++i) {
-            int64_t const stride = PyLong_AsLongLong(PyTuple_GET_ITEM(strides.ptr(), i));
-            value.shape[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), i));
-            value.strides[i] = stride / d.bytes;
-            pylayers::require(
-                value.shape[i] <= 1 || stride % d.bytes == 0,
-                "array: argument 'strides': expected multiples of the item size, got " + std::to_string(stride));
+        if (npy_api::get().PyArray_Check_(source.ptr())) {
+            PyArray_Proxy const& x = *array_proxy(source.ptr());
+            begin(x.data, x.descr, x.nd);
+            for (int i = 0; i < x.nd; ++i) add_axis(i, x.dimensions[i], x.strides[i]);
+            return true;
         }
+        static PyObject *const kData = PyUnicode_InternFromString("data"),
+                               *const kPtr = PyUnicode_InternFromString("ptr"),
+                               *const kDtype = PyUnicode_InternFromString("dtype"),
+                               *const kShape = PyUnicode_InternFromString("shape"),
+                               *const kStrides = PyUnicode_InternFromString("strides");
+        object const data = attribute(source, kData), pointer = attribute(data, kPtr),
+                     dtype = attribute(source, kDtype), shape = attribute(source, kShape),
+                     strides = attribute(source, kStrides);
+        if (!pointer || !dtype || !is_tuple(shape) || !is_tuple(strides)) return false;
+        begin(PyLong_AsVoidPtr(pointer.ptr()), dtype.ptr(), PyTuple_GET_SIZE(shape.ptr()));
+        for (int i = 0; i < value.rank; ++i)
+            add_axis(i, PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), i)),
+                     PyLong_AsLongLong(PyTuple_GET_ITEM(strides.ptr(), i)));
         if (PyErr_Occurred()) throw error_already_set();
         return true;
+    }
+
+  private:
+    static object attribute(handle of, PyObject* name) {
+        PyObject* const found = of ? PyObject_GetAttr(of.ptr(), name) : nullptr;
+        if (!found) PyErr_Clear();
+        return reinterpret_steal<object>(found);
+    }
+
+    static bool is_tuple(handle x) { return x && PyTuple_Check(x.ptr()); }
+
+    void begin(void* data, handle dtype, Py_ssize_t rank) {
+        if (rank > pylayers::kMaxRank)
+            throw pylayers::NotImplemented("array: expected at most 8 dimensions, got " + std::to_string(rank));
+        value = {.dtype = pylayers::dtype_of(dtype).dtype, .rank = int(rank), .data = data};
+    }
+
+    void add_axis(int i, int64_t size, int64_t stride) {
+        int const bytes = pylayers::info(value.dtype).bytes;
+        pylayers::require(size <= 1 || stride % bytes == 0,
+                          "array: argument 'strides': expected multiples of the item size, got ", stride);
+        value.shape[i] = size;
+        value.strides[i] = stride / bytes;
     }
 };
 
@@ -66,6 +102,27 @@ template <> struct type_caster<pylayers::Stream> {
         if (PyErr_Occurred()) throw error_already_set();
         return true;
     }
+};
+
+// (function, argument) of which function(argument, bytes) gives an array, kept until the call is over.
+template <> struct type_caster<pylayers::Allocate> {
+    PYBIND11_TYPE_CASTER(pylayers::Allocate, const_name("tuple[Callable[[Any, int], Array], Any]"));
+
+    bool load(handle source, bool) {
+        if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 2) return false;
+        pair_ = source;
+        value = {[](void* self, int64_t bytes) { return static_cast<type_caster*>(self)->allocate(bytes); }, this};
+        return true;
+    }
+
+  private:
+    pylayers::Array allocate(int64_t bytes) {
+        handle const function = PyTuple_GET_ITEM(pair_.ptr(), 0), argument = PyTuple_GET_ITEM(pair_.ptr(), 1);
+        return kept_.emplace_back(function(argument, bytes)).cast<pylayers::Array>();
+    }
+
+    handle pair_;
+    std::vector<object> kept_;
 };
 
 // An enum crosses as its word; None is its first word where that is "none".
@@ -83,6 +140,7 @@ template <class Enum> struct word_caster {
 };
 
 template <> struct type_caster<pylayers::Activation> : word_caster<pylayers::Activation> {};
+template <> struct type_caster<pylayers::Precision> : word_caster<pylayers::Precision> {};
 template <> struct type_caster<pylayers::LossInput> : word_caster<pylayers::LossInput> {};
 template <> struct type_caster<pylayers::Reduction> : word_caster<pylayers::Reduction> {};
 template <> struct type_caster<pylayers::BiasCorrection> : word_caster<pylayers::BiasCorrection> {};

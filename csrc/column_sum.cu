@@ -11,22 +11,31 @@ Plan plan_column_sum(int64_t rows, int64_t columns, DeviceSpec spec) {
             splits > 1 ? splits * columns * int64_t(sizeof(float)) : 0, 64};
 }
 
-void column_sum(Array x, Array y, OptionalArray workspace, Stream stream) {
-    require_dtype("column_sum", "x", x, DType::kFloat32);
+namespace {
+
+template <class T> void sum(Array const& x, Array const& y, OptionalArray const& workspace, Stream stream) {
     int64_t const columns = x.shape[1], inner = x.shape[2], rows = x.shape[0] * inner;
-    require_shape("column_sum", "x", x, {x.shape[0], columns, inner});
-    require_shape("column_sum", "y", y, {columns});
-    StridedSource const source{x.as<float>(), x.strides[0], x.strides[1], x.strides[2], std::max<int64_t>(inner, 1)};
+    StridedSource<T> const source{x.as<T>(), x.strides[0], x.strides[1], x.strides[2], std::max<int64_t>(inner, 1)};
     if (std::abs(x.strides[1]) <= std::abs(inner > 1 ? x.strides[2] : x.strides[0]))
-        sum_columns<true>(source, rows, columns, y, workspace, stream);
+        sum_columns<true>(source, rows, columns, y.as<T>(), workspace, stream);
     else
-        sum_columns<false>(source, rows, columns, y, workspace, stream);
+        sum_columns<false>(source, rows, columns, y.as<T>(), workspace, stream);
+}
+
+}  // namespace
+
+void column_sum(Array x, Array y, OptionalArray workspace, Stream stream) {
+    require_shape("column_sum", "x", x, {x.shape[0], x.shape[1], x.shape[2]});
+    require_shape("column_sum", "y", y, {x.shape[1]});
+    require(y.dtype == x.dtype, "column_sum: argument 'y': expected the dtype of x, got " + to_string(y));
+    if (x.dtype == DType::kBfloat16) return sum<ptx::bf16>(x, y, workspace, stream);
+    if (x.dtype == DType::kFloat16) return sum<ptx::fp16>(x, y, workspace, stream);
+    require_dtype("column_sum", "x", x, DType::kFloat32);
+    sum<float>(x, y, workspace, stream);
 }
 
 void add_splits(float const* partial, int64_t splits, float* y, int64_t size, Stream stream) {
-    using Kernel = ColumnSum<true, StridedSource>;
-    StridedSource const source{partial, size, 1, 0, 1};
-    launch<Kernel>(divide_up(size, Kernel::kColumns), {source, splits, size, splits, y}, stream);
+    add_splits<float>(partial, splits, y, size, stream);
 }
 
 }  // namespace pylayers

@@ -16,18 +16,28 @@ inline int64_t count_row_splits(int64_t rows, int64_t columns, DeviceSpec spec) 
     return std::clamp<int64_t>(std::min(divide_up(rows, kRowsPerSplit), divide_up(4 * spec.sms, tiles)), 1, 1024);
 }
 
+// y[i] = sum over splits of partial[split, i], rounded once; both dense.
+template <class Out> void add_splits(float const* partial, int64_t splits, Out* y, int64_t size, Stream stream) {
+    using Kernel = ColumnSum<true, StridedSource<float>, Out>;
+    StridedSource<float> const source{partial, size, 1, 0, 1};
+    launch<Kernel>(divide_up(size, Kernel::kColumns), {source, splits, size, splits, y}, stream);
+}
+
 // The sums go to y where there is one split, else to the workspace and from there to y.
-template <bool kAlongColumns, class Source>
-void sum_columns(Source const& source, int64_t rows, int64_t columns, Array const& y, OptionalArray const& workspace,
+template <bool kAlongColumns, class Out, class Source>
+void sum_columns(Source const& source, int64_t rows, int64_t columns, Out* y, OptionalArray const& workspace,
                  Stream stream) {
-    using Kernel = ColumnSum<kAlongColumns, Source>;
     int64_t const splits = count_row_splits(rows, columns, device_spec(stream.device));
-    require(splits == 1 || workspace,
+    auto const sum = [&]<class To>(To* to) {
+        using Kernel = ColumnSum<kAlongColumns, Source, To>;
+        launch<Kernel>(splits * divide_up(columns, Kernel::kColumns),
+                       {source, rows, columns, divide_up(rows, splits), to}, stream);
+    };
+    if (splits == 1) return sum(y);
+    require(workspace.has_value(),
             "column_sum: argument 'workspace': expected what plan_column_sum asks for, got None");
-    float* const partial = splits > 1 ? workspace->as<float>() : y.as<float>();
-    launch<Kernel>(splits * divide_up(columns, Kernel::kColumns),
-                   {source, rows, columns, divide_up(rows, splits), partial}, stream);
-    if (splits > 1) add_splits(partial, splits, y.as<float>(), columns, stream);
+    sum(workspace->as<float>());
+    add_splits(workspace->as<float const>(), splits, y, columns, stream);
 }
 
 }  // namespace pylayers

@@ -1,33 +1,127 @@
-// Host side of y = activation(a b + bias): choose a tile, launch.
-#include "kernels/gemm_simt.cuh"
+// Host side of y = f(alpha scale_a scale_b (a b) + bias + beta residual): check, choose a variant, launch, add splits.
+#include "csrc/gemm.cuh"
 
-#include "csrc/ops.hpp"
-#include "csrc/simt.cuh"
+#include "csrc/column_sum.cuh"
+#include "csrc/launch.cuh"
+#include "kernels/gemm_sum.cuh"
 
 namespace pylayers {
 namespace {
 
-MatrixProblem::Matrix matrix(Array const& x) { return {x.as<float>(), x.strides[0], x.strides[1], x.strides[2]}; }
+Epilogue::Matrix matrix(OptionalArray const& x) {
+    return x ? Epilogue::Matrix{x->data, x->strides[0], x->strides[1], x->strides[2]} : Epilogue::Matrix{};
+}
+
+// (rows, columns) as a batch of one; transposed: what was given as its columns.
+Array batch(Array x, bool transposed = false) {
+    if (x.rank == 2) {
+        x.shape = {1, x.shape[0], x.shape[1]}, x.strides = {0, x.strides[0], x.strides[1]};
+        x.rank = 3;
+    }
+    if (transposed) std::swap(x.shape[1], x.shape[2]), std::swap(x.strides[1], x.strides[2]);
+    return x;
+}
+OptionalArray batch(OptionalArray const& x) { return x ? OptionalArray(batch(*x)) : x; }
+
+// Whether columns come in aligned pairs.
+bool paired(OptionalArray const& x) {
+    if (!x) return true;
+    bool const aligned = reinterpret_cast<std::uintptr_t>(x->data) % (2 * info(x->dtype).bytes) == 0;
+    return aligned && x->strides[2] == 1 && x->strides[1] % 2 == 0 && x->strides[0] % 2 == 0;
+}
+
+constexpr int64_t kMostIntegers = 131071;  // so many products of two -128 stay below 2^31
+
+// What y may be for these operands.
+Element element(Array const& a, Array const& y) {
+    bool const eight_bits = info(a.dtype).bytes == 1;
+    if (y.dtype == DType::kFloat32) return Element::kFloat32;
+    if (y.dtype == DType::kBfloat16 && (y.dtype == a.dtype || eight_bits)) return Element::kBfloat16;
+    if (y.dtype == DType::kFloat16 && (y.dtype == a.dtype || eight_bits)) return Element::kFloat16;
+    if (y.dtype == DType::kInt32 && a.dtype == DType::kInt8) return Element::kInt32;
+    throw NotImplemented(
+        "gemm: argument 'out_dtype': expected float32, or a's own dtype, or for 8-bit a 16-bit float or "
+        "int32, got " +
+        std::string(info(y.dtype).name) + " for " + to_string(a));
+}
+
+Epilogue::Scale scale(char const* name, OptionalArray const& x, int64_t size) {
+    if (!x) return {};
+    require_dtype("gemm", name, *x, DType::kFloat32);
+    require_shape("gemm", name, *x, {x->shape[0] == 1 ? 1 : size});
+    return {x->as<float const>(), x->shape[0] == 1 ? 0 : x->strides[0]};
+}
+
+void require_like(char const* name, OptionalArray const& x, Array const& y, std::initializer_list<int64_t> shape) {
+    if (!x) return;
+    require(x->dtype == y.dtype, "gemm: argument '", name, "': expected ", info(y.dtype).name, " as y, got ", *x);
+    require_shape("gemm", name, *x, shape);
+}
+
+// Second passes: the splits' sums through the epilogue, then the sums over 16 rows to those over all.
+template <class Sum> void add_splits(GemmProblem const& p, GemmGrid grid, Epilogue const& e, void* partial, Stream on) {
+    using Kernel = GemmSum<Sum>;
+    int64_t const patches = p.batches * Kernel::patches(p.m, p.n);
+    launch<Kernel>(divide_up(patches, Kernel::kWarps), {static_cast<Sum*>(partial), p.batches, grid.splits, e}, on);
+}
+
+void run(GemmProblem p, GemmChoice const& c, GemmWorkspace const& w, std::byte* space, OptionalArray const& sums,
+         Stream on) {
+    Epilogue e = p.epilogue;
+    if (w.rows) e.column_sums = reinterpret_cast<float*>(space + w.splits);
+    bool const exact = p.a.dtype == DType::kInt8;
+    p.epilogue = e;
+    if (w.splits) {
+        p.epilogue = {.m = e.m, .n = e.n, .y = {space, e.m * e.n, e.n, 1}, .alpha = 1.0f};
+        p.epilogue.element = exact ? Element::kInt32 : Element::kFloat32;
+        p.epilogue.paired = e.n % 2 == 0;
+    }
+    if (c.grid.blocks > 0) c.variant->run(p, c.grid, on);
+    if (w.splits) exact ? add_splits<int32_t>(p, c.grid, e, space, on) : add_splits<float>(p, c.grid, e, space, on);
+    if (!sums) return;
+    int64_t const rows = w.rows ? p.batches * divide_up(p.m, kEpilogueRows) : p.batches * p.m;
+    StridedSource<float> const source{w.rows ? e.column_sums : static_cast<float*>(e.y.data), p.n, 1, 0, 1};
+    OptionalArray more;
+    if (w.column_sum) more = Array{.data = space + w.splits + w.rows};
+    sum_columns<true>(source, rows, p.n, sums->as<float>(), more, on);
+}
 
 }  // namespace
 
-Plan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, DeviceSpec spec, std::string const& variant) {
-    MatrixProblem const p{.batches = batches, .m = m, .n = n, .k = k};
-    auto const& v = choose_simt("gemm", p, spec, variant);
-    return {v.name, v.blocks(p), 0, 64};
-}
-
-void gemm(Array a, Array b, OptionalArray bias, Array y, Activation activation, std::string const& variant,
+void gemm(Array const& given_a, Array const& given_b, Array const& given_y, OptionalArray const& bias,
+          OptionalArray const& given_residual, OptionalArray const& given_saved, OptionalArray const& scale_a,
+          OptionalArray const& scale_b, OptionalArray const& sums, double alpha, double beta, Activation activation,
+          Precision precision, bool transpose_a, bool transpose_b, Allocate allocate, std::string const& variant,
           Stream stream) {
-    require_dtype("gemm", "a", a, DType::kFloat32);
-    require_dtype("gemm", "b", b, DType::kFloat32);
+    Array const a = batch(given_a, transpose_a), b = batch(given_b, transpose_b), y = batch(given_y);
+    OptionalArray const residual = batch(given_residual), saved = batch(given_saved);
     int64_t const batches = a.shape[0], m = a.shape[1], k = a.shape[2], n = b.shape[2];
     require_shape("gemm", "a", a, {batches, m, k});
     require_shape("gemm", "b", b, {batches, k, n});
     require_shape("gemm", "y", y, {batches, m, n});
-    require_row("gemm", "bias", bias, n);
-    MatrixProblem const p{batches, m, n, k, matrix(a), matrix(b), matrix(y), pointer(bias), stride(bias), activation};
-    choose_simt("gemm", p, device_spec(stream.device), variant).run(p, stream);
+    DeviceSpec const spec = device_spec(stream.device);
+    GemmProblem p = gemm_problem(a, b, precision);
+    GemmChoice const c = choose_gemm(p, spec, variant);
+    require(a.dtype != DType::kInt8 || k <= kMostIntegers, "gemm: argument 'a': expected at most ", kMostIntegers,
+            " columns, whose products int32 can hold, got ", a);
+    require_like("bias", bias, y, {n});
+    require_like("residual", residual, y, {batches, m, n});
+    require_like("saved", saved, y, {batches, m, n});
+    require_row("gemm", "sums", sums, n);
+    Epilogue& e = p.epilogue;
+    e = {.m = m, .n = n, .y = matrix(y), .residual = matrix(residual), .saved = matrix(saved)};
+    if (bias) e.bias = {bias->data, 0, 0, bias->strides[0]};
+    e.scale_a = scale("scale_a", scale_a, m), e.scale_b = scale("scale_b", scale_b, n);
+    e.alpha = float(alpha), e.beta = float(beta);
+    e.element = element(a, y), e.activation = activation, e.derivative = saved.has_value();
+    e.paired = paired(y) && paired(residual) && paired(saved);
+    bool const plain = !bias && !residual && !saved && !scale_a && !scale_b && !sums && alpha == 1.0 &&
+                       activation == Activation::kNone;
+    if (y.dtype == DType::kInt32 && !plain)
+        throw NotImplemented(
+            "gemm: argument 'out_dtype': expected a float dtype where there is an epilogue, got int32");
+    GemmWorkspace const w = gemm_workspace(p, c, sums.has_value(), spec);
+    run(p, c, w, w.bytes() ? allocate(w.bytes()).as<std::byte>() : nullptr, sums, stream);
 }
 
 }  // namespace pylayers

@@ -53,9 +53,10 @@ void layer_norm_backward(Array dy, Array x, Array mean, Array rstd, OptionalArra
     launch_rows<LayerNormBackward>(rows, columns, p, stream);
     dense(op, "dweight", dweight, columns);
     dense(op, "dbias", dbias, columns);
-    sum_columns<true>(LayerNormWeightSource{p.dy, p.x, p.mean, p.rstd}, rows, columns, dweight, workspace, stream);
-    sum_columns<true>(StridedSource{dy.as<float>(), dy.strides[0], dy.strides[1], 0, 1}, rows, columns, dbias,
-                      workspace, stream);
+    sum_columns<true>(LayerNormWeightSource{p.dy, p.x, p.mean, p.rstd}, rows, columns, dweight.as<float>(), workspace,
+                      stream);
+    sum_columns<true>(StridedSource<float>{dy.as<float>(), dy.strides[0], dy.strides[1], 0, 1}, rows, columns,
+                      dbias.as<float>(), workspace, stream);
 }
 
 }  // namespace pylayers

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "csrc/array.hpp"
@@ -36,9 +37,24 @@ struct ConvGeometry {
 
 // variant: the name of a row of the family's table, or "" for the plan's own choice.
 
-Plan plan_gemm(int64_t batches, int64_t m, int64_t n, int64_t k, DeviceSpec spec, std::string const& variant);
-void gemm(Array a, Array b, OptionalArray bias, Array y, Activation activation, std::string const& variant,
-          Stream stream);
+// What a product needs of the caller while it runs: new memory, which stays until the op returns.
+struct Allocate {
+    Array (*function)(void* caller, int64_t bytes);
+    void* caller;
+    Array operator()(int64_t bytes) const { return function(caller, bytes); }
+};
+
+// A row of the tables: name, dtypes of a and b, precision, capability, tile m, n and k, stages, cluster,
+// bytes of shared memory.
+using GemmRow = std::tuple<std::string, std::string, std::string, std::string, int, int, int, int, int, int, int>;
+std::vector<GemmRow> gemm_rows();
+Plan plan_gemm(Array a, Array b, bool column_sums, Precision precision, DeviceSpec spec, std::string const& variant);
+// y = f(alpha scale_a scale_b (a b) + bias + beta residual), f the activation, or the product with its derivative at
+// `saved`; sums: of y over all rows. Matrices have rank 2 or, in batches, 3; a transposed one is given as its columns.
+void gemm(Array const& a, Array const& b, Array const& y, OptionalArray const& bias, OptionalArray const& residual,
+          OptionalArray const& saved, OptionalArray const& scale_a, OptionalArray const& scale_b,
+          OptionalArray const& sums, double alpha, double beta, Activation activation, Precision precision,
+          bool transpose_a, bool transpose_b, Allocate allocate, std::string const& variant, Stream stream);
 
 Plan plan_column_sum(int64_t rows, int64_t columns, DeviceSpec spec);
 void column_sum(Array x, Array y, OptionalArray workspace, Stream stream);

@@ -21,12 +21,16 @@ template <class Problem, SimtTile T> constexpr SimtVariant<Problem> simt(char co
             [](Problem const& p, Stream stream) { launch<Kernel>(Kernel::blocks(p), {p}, stream); }};
 }
 
-// Every compiled variant, largest tile first. This table is the only list of instantiations.
+constexpr SimtTile kSimtLarge{.m = 128, .n = 128, .k = 8, .thread_m = 8, .thread_n = 8};
+constexpr SimtTile kSimtMiddle{.m = 64, .n = 64, .k = 16, .thread_m = 4, .thread_n = 4};
+constexpr SimtTile kSimtSmall{.m = 32, .n = 32, .k = 32, .thread_m = 2, .thread_n = 4};
+
+// Every compiled variant of a convolution, largest tile first. This table is the only list of instantiations.
 template <class Problem>
 constexpr SimtVariant<Problem> kSimtVariants[] = {
-    simt<Problem, SimtTile{.m = 128, .n = 128, .k = 8, .thread_m = 8, .thread_n = 8}>("simt_128x128x8"),
-    simt<Problem, SimtTile{.m = 64, .n = 64, .k = 16, .thread_m = 4, .thread_n = 4}>("simt_64x64x16"),
-    simt<Problem, SimtTile{.m = 32, .n = 32, .k = 32, .thread_m = 2, .thread_n = 4}>("simt_32x32x32"),
+    simt<Problem, kSimtLarge>("simt_128x128x8"),
+    simt<Problem, kSimtMiddle>("simt_64x64x16"),
+    simt<Problem, kSimtSmall>("simt_32x32x32"),
 };
 
 // The largest tile that still gives every SM a block, the smallest where none does; or the row that `variant` names.

@@ -9,23 +9,23 @@ namespace pylayers {
 using namespace ptx;
 
 // Row (o, i) and column c of x (outer, columns, inner).
-struct StridedSource {
-    float const* x;
+template <class T> struct StridedSource {
+    T const* x;
     int64_t outer_stride, column_stride, inner_stride, inner;
     DEVICE float operator()(int64_t row, int64_t column) const {
-        return x[row / inner * outer_stride + column * column_stride + row % inner * inner_stride];
+        return to_float(x[row / inner * outer_stride + column * column_stride + row % inner * inner_stride]);
     }
 };
 
 // kAlongColumns: a warp reads 32 columns of one row; otherwise the block reads one column.
-template <bool kAlongColumns, class Source> struct ColumnSum : PlainKernel<256, 4> {
+template <bool kAlongColumns, class Source, class Out> struct ColumnSum : PlainKernel<256, 4> {
     static constexpr int kColumns = kAlongColumns ? kWarp : 1;  // of one block
     static constexpr int kRows = kThreads / kColumns;           // read at once
 
     struct Params {
         Source source;
         int64_t rows, columns, rows_per_split;
-        float* y;  // (splits, columns), dense
+        Out* y;  // (splits, columns), dense
     };
 
     struct Shared {
@@ -47,7 +47,8 @@ template <bool kAlongColumns, class Source> struct ColumnSum : PlainKernel<256, 
             sync_block();
             if (row0 < half) shared.partial[row0][column0] += shared.partial[row0 + half][column0];
         }
-        if (row0 == 0 && column < p.columns) p.y[split * p.columns + column] = shared.partial[0][column0];
+        if (row0 == 0 && column < p.columns)
+            p.y[split * p.columns + column] = from_float<Out>(shared.partial[0][column0]);
     }
 };
 

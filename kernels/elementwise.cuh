@@ -1,4 +1,5 @@
-// y[i] = op(i, inputs[0][i], inputs[1][i], ...) in float32, arrays of any strides; what op is stands in other files.
+// y[i] = op(i, inputs[0][i], inputs[1][i], ...), computed in float32, arrays of any strides; what op is stands
+// elsewhere.
 #pragma once
 #include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
@@ -28,15 +29,15 @@ template <int kArrays> struct StridedIndex {
 };
 
 // Op: kInputs, and float operator()(int64_t i, float const (&inputs)[kInputs]).
-template <class Op> struct Elementwise : PlainKernel<256, 4> {
+template <class Op, class T> struct Elementwise : PlainKernel<256, 4> {
     static constexpr int kArrays = Op::kInputs + 1;
 
     struct Params {
         Op op;
         StridedIndex<kArrays> index;
         int64_t size;
-        float* y;
-        float const* inputs[Op::kInputs];
+        T* y;
+        T const* inputs[Op::kInputs];
     };
 
     DEVICE static void run(Params const& p, Shared&) {
@@ -45,8 +46,8 @@ template <class Op> struct Elementwise : PlainKernel<256, 4> {
             p.index.offsets(i, offset);
             float x[Op::kInputs];
             UNROLL
-            for (int a = 0; a < Op::kInputs; ++a) x[a] = p.inputs[a][offset[a + 1]];
-            p.y[offset[0]] = p.op(i, x);
+            for (int a = 0; a < Op::kInputs; ++a) x[a] = to_float(p.inputs[a][offset[a + 1]]);
+            p.y[offset[0]] = from_float<T>(p.op(i, x));
         }
     }
 };

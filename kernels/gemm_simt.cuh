@@ -1,6 +1,7 @@
 // y[z] = epilogue(a[z] b[z]) in float32 on the plain cores, for any operands that can be read element by element:
 // each block takes one tile of y, stages a and b through shared memory and keeps its part of y in registers.
 #pragma once
+#include "kernels/core/epilogue.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 
@@ -81,28 +82,28 @@ template <SimtTile T, class Problem> struct GemmSimt {
     }
 };
 
-// The operands of y[z] = activation(a[z] b[z] + bias), anywhere in memory.
+// The operands of y[z] = epilogue(a[z] b[z]), anywhere in memory; k in parts, each with its own row of y.
 struct MatrixProblem {
     struct Matrix {
-        float* data;
+        float const* data;
         int64_t batch, row, column;  // strides
-        DEVICE float& at(int64_t z, int64_t i, int64_t j) const { return data[z * batch + i * row + j * column]; }
+        DEVICE float at(int64_t z, int64_t i, int64_t j) const { return data[z * batch + i * row + j * column]; }
     };
 
-    int64_t batches, m, n, k;
-    Matrix a_, b_, y;
-    float const* bias;  // (n,) or null
-    int64_t bias_stride;
-    Activation activation;
+    int64_t batches;  // of y: splits for each of a and b
+    int64_t m, n, k;
+    Matrix a_, b_;
+    Epilogue epilogue;
+    int64_t splits, k_per_split;
 
-    DEVICE int64_t k_begin(int64_t) const { return 0; }
-    DEVICE int64_t k_end(int64_t) const { return k; }
+    DEVICE int64_t k_begin(int64_t z) const { return z % splits * k_per_split; }
+    DEVICE int64_t k_end(int64_t z) const { return k_begin(z) + k_per_split < k ? k_begin(z) + k_per_split : k; }
     DEVICE bool a_along_k() const { return a_.column == 1; }
     DEVICE bool b_along_k() const { return b_.row == 1; }
-    DEVICE float a(int64_t z, int64_t row, int64_t i) const { return a_.at(z, row, i); }
-    DEVICE float b(int64_t z, int64_t i, int64_t column) const { return b_.at(z, i, column); }
+    DEVICE float a(int64_t z, int64_t row, int64_t i) const { return a_.at(z / splits, row, i); }
+    DEVICE float b(int64_t z, int64_t i, int64_t column) const { return b_.at(z / splits, i, column); }
     DEVICE void store(int64_t z, int64_t row, int64_t column, float sum) const {
-        y.at(z, row, column) = activate(sum + (bias ? bias[column * bias_stride] : 0.0f), activation);
+        store_one(epilogue, z, row, column, sum);
     }
 };
 

@@ -1,0 +1,79 @@
+// What the launchers of gemm share: the problem, and a row of the tables of compiled variants.
+#pragma once
+#include <span>
+
+#include "csrc/ops.hpp"
+#include "kernels/core/epilogue.cuh"
+
+namespace pylayers {
+
+struct GemmProblem {
+    // Along which dimension an operand's elements are neighbours, in rows that begin at multiples of 16 bytes.
+    struct Access {
+        bool along_k, along_mn;
+    };
+
+    int64_t batches, m, n, k;
+    Array a, b;  // (batches, m, k) and (batches, k, n), any strides
+    Access a_access, b_access;
+    Precision precision;
+    Epilogue epilogue;
+};
+
+// How a launch divides the problem: k in `splits` parts of `tiles_per_split` tiles, and a grid.
+struct GemmGrid {
+    int64_t splits, tiles_per_split, blocks;
+};
+
+struct GemmVariant {
+    char const* name;
+    DType a, b;
+    Precision precision;  // kTf32: for float32 that may be rounded
+    int capability;       // 90: exactly that; otherwise that or later
+    int tile_m, tile_n, tile_k, stages;
+    int cluster;       // blocks along m that work together
+    int shared_bytes;  // of a block
+    bool persistent;   // blocks walk over tiles; otherwise there is one for each
+    int rate;          // products in a clock of an SM, as far as is known: the plan's guess, not a measurement
+    bool (*serves)(GemmProblem const&);
+    // With splits > 1 part s of batch z of the sums goes to row z * splits + s of the epilogue's y.
+    void (*run)(GemmProblem const&, GemmGrid, Stream);
+};
+
+std::span<GemmVariant const> gemm_simt();
+std::span<GemmVariant const> gemm_sm80();
+std::span<GemmVariant const> gemm_bf16_sm90();
+std::span<GemmVariant const> gemm_fp16_sm90();
+std::span<GemmVariant const> gemm_tf32_sm90();
+std::span<GemmVariant const> gemm_fp8_sm90();
+std::span<GemmVariant const> gemm_int8_sm90();
+
+// A variant and its grid. Clocks of the whole device decide; they are a model, not a measurement.
+struct GemmChoice {
+    GemmVariant const* variant = nullptr;
+    GemmGrid grid{};
+    double clocks = 0;
+};
+
+// Bytes of what the second passes read: sums of splits, sums over 16 rows, sums of those.
+struct GemmWorkspace {
+    int64_t splits, rows, column_sum;
+    int64_t bytes() const { return splits + rows + column_sum; }
+};
+
+GemmProblem gemm_problem(Array const& a, Array const& b, Precision precision);
+// The variant that the model takes for quickest, or the one named: "name" or "name*splits".
+GemmChoice choose_gemm(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant);
+GemmWorkspace gemm_workspace(GemmProblem const& p, GemmChoice const& c, bool column_sums, DeviceSpec const& spec);
+
+template <class T> constexpr DType kDTypeOf = DType::kInt8;
+template <> inline constexpr DType kDTypeOf<ptx::bf16> = DType::kBfloat16;
+template <> inline constexpr DType kDTypeOf<ptx::fp16> = DType::kFloat16;
+template <> inline constexpr DType kDTypeOf<ptx::tf32> = DType::kFloat32;
+template <> inline constexpr DType kDTypeOf<ptx::e4m3> = DType::kFloat8E4m3;
+template <> inline constexpr DType kDTypeOf<ptx::e5m2> = DType::kFloat8E5m2;
+
+template <class T>
+constexpr Precision kPrecisionOf = std::is_same_v<T, ptx::tf32> ? Precision::kTf32 : Precision::kFloat32;
+
+}  // namespace pylayers
