@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 from pylayers.backends import reference
-from pylayers.backends.native import Native
+from pylayers.backends.native import KERNEL_DTYPES, Native
 from pylayers.backends.protocol import Backend
 
 BEGIN, END = "<!-- op table: python -m benchmarks.optable --write README.md -->", "<!-- end of op table -->"
@@ -32,9 +32,11 @@ def has(backend: object, op: str) -> str:
 
 
 def row(op: str) -> tuple[str, ...]:
-    """The cells of one op. Emulated and cuda are one source compiled twice, behind one class."""
+    """The cells of one op: for kernels their dtypes. Emulated and cuda are one source compiled twice."""
     kernel = has(Native, op)
     unseen = ("never", "not measured") if kernel == "yes" else ("", "")
+    if kernel == "yes":
+        kernel = ", ".join(dict.fromkeys(name.partition("_")[0] for name in KERNEL_DTYPES.get(op, ("float32",))))
     return f"`{op}`", has(reference, op), kernel, kernel, *unseen
 
 

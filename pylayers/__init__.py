@@ -15,7 +15,7 @@ from pylayers.autograd import (
     no_grad,
     set_grad_enabled,
 )  # fmt: skip
-from pylayers.context import backend
+from pylayers.context import backend, get_float32_matmul_precision, set_float32_matmul_precision
 from pylayers.creation import (
     Generator,
     arange,
@@ -95,8 +95,9 @@ from pylayers.functional.elementwise import (
 from pylayers.functional.index import gather, masked_fill, nonzero, where
 from pylayers.functional.inplace import fill_, zero_
 from pylayers.functional.join import cat, chunk, clone, split, stack, tril, triu, unbind
+from pylayers.functional.matmul import addmm, baddbmm, bmm, dot, einsum, matmul, mm, mv
 from pylayers.functional.order import amax, amin, argmax, argmin, argsort, max, min, sort, topk
-from pylayers.functional.reduce import all, allclose, any, cumsum, equal, matmul, mean, norm, std, sum, var
+from pylayers.functional.reduce import all, allclose, any, cumsum, equal, mean, norm, std, sum, var
 from pylayers.functional.shape import flatten, permute, reshape, squeeze, t, transpose, unsqueeze
 from pylayers.functional.softmax import log_softmax, softmax
 from pylayers.serialization import load, save

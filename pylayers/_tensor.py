@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pylayers import arrays, dtypes
+from pylayers._history import DETACHED, Version, begin
 from pylayers.errors import expected
 
 if TYPE_CHECKING:
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 
 Array = Any
 Hook = Callable[["Tensor"], "Tensor | None"]
-DETACHED = -1
-
-
-class Version:
-    """Counts the in-place changes of one piece of memory; shared by all tensors that are views of it."""
-
-    changes = 0
-    recorded = 0  # how many of them the tape knows: those make the history of the other views stale
 
 
 class Tensor:
@@ -38,16 +31,16 @@ class Tensor:
     __hash__ = object.__hash__
 
     array: Array
-    version: Version
-    grad_fn: Function | None = None
-    output_index = 0  # which output of grad_fn this is
-    history = 0  # how many recorded changes of its memory grad_fn knows of; DETACHED: it has no history to go stale
+    grad_fn: Function | None
+    output_index: int  # which output of grad_fn this is
+    history: int  # how many recorded changes of its memory grad_fn knows of; DETACHED: it has no history to go stale
     hooks: list[Hook] | None = None  # of a leaf; those of other tensors stand in grad_fn
-    _requires_grad = False
+    _version: Version | None
+    _requires_grad: bool
     _grad: Tensor | None = None
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
-        if not arrays.is_array(array):
+        if type(array) not in arrays.libraries and not arrays.is_array(array):
             hint = "pylayers.tensor(...) makes one from lists and numbers"
             raise expected("Tensor", "array", "a NumPy or CuPy array", type(array).__name__, hint, TypeError)
         if isinstance(array, np.generic):
@@ -55,8 +48,7 @@ class Tensor:
         if array.dtype not in dtypes.SUPPORTED:
             wanted = "a dtype among " + ", ".join(dtypes.DTYPES)
             raise expected("Tensor", "array", wanted, array.dtype.str, "cast it with astype", TypeError)
-        self.array = array
-        self.version = Version()
+        begin(self, array)
         if requires_grad:
             self.requires_grad_()
 
@@ -82,6 +74,13 @@ class Tensor:
         def __setitem__(self, index: Any, value: Any) -> None: ...
 
     # The tape
+
+    @property
+    def version(self) -> Version:
+        """The changes of the memory, counted from the first time that anybody asks."""
+        if self._version is None:
+            self._version = Version()
+        return self._version
 
     @property
     def requires_grad(self) -> bool:
@@ -134,7 +133,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory without history."""
         result = Tensor(self.array)
-        result.version = self.version
+        result._version = self.version
         result.history = DETACHED
         return result
 

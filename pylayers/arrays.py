@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pylayers import host_memory
+from pylayers import dtypes, host_memory
 from pylayers.errors import expected
 
 Array = Any
-Address = tuple[int, str, tuple[int, ...], tuple[int, ...]]  # pointer, dtype name, shape, strides in bytes
 
 
 class Library(Protocol):
@@ -28,8 +27,8 @@ class Library(Protocol):
     def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
         """New C-contiguous array with any content."""
 
-    def address(self, x: Array) -> Address:
-        """Where the array lies and how, for `csrc/array.hpp`."""
+    def pointer(self, x: Array) -> int:
+        """Where the first element lies."""
 
     def device(self, x: Array) -> str:
         """``"cpu"`` or ``"cuda:0"``."""
@@ -46,8 +45,8 @@ class NumpyLibrary:
     def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
         return host_memory.empty(shape, dtype)
 
-    def address(self, x: Array) -> Address:
-        return x.__array_interface__["data"][0], x.dtype.name, x.shape, x.strides
+    def pointer(self, x: Array) -> int:
+        return x.__array_interface__["data"][0]
 
     def device(self, x: Array) -> str:
         return "cpu"
@@ -65,22 +64,52 @@ class CupyLibrary:
         self.namespace = cupy
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
-        with self.namespace.cuda.Device(int(device.partition(":")[2] or 0)):
+        number, cuda = device_numbers[device], self.namespace.cuda
+        if cuda.runtime.getDevice() == number:
+            return self.namespace.empty(shape, dtype)
+        with cuda.Device(number):
             return self.namespace.empty(shape, dtype)
 
-    def address(self, x: Array) -> Address:
-        return x.data.ptr, x.dtype.name, x.shape, x.strides
+    def pointer(self, x: Array) -> int:
+        return x.data.ptr
 
     def device(self, x: Array) -> str:
-        return f"cuda:{x.device.id}"
+        return device_names[x.data.device_id]
 
     def stream(self, device: str) -> tuple[int, int]:
-        number = int(device.partition(":")[2] or 0)
-        with self.namespace.cuda.Device(number):
-            return self.namespace.cuda.get_current_stream().ptr, number
+        number = device_numbers[device]
+        return self.namespace.cuda.get_current_stream(number).ptr, number
 
 
 numpy_library = NumpyLibrary()
+libraries: dict[type, Library] = {np.ndarray: numpy_library}  # by the type of the array, as they are met
+
+
+class DtypeNames(dict[np.dtype[Any], str]):
+    """``dtype.name`` of each dtype, which NumPy composes anew each time."""
+
+    def __missing__(self, dtype: np.dtype[Any]) -> str:
+        return dtype.name
+
+
+dtype_names = DtypeNames({dtype: dtype.name for dtype in dtypes.SUPPORTED})
+
+
+class DeviceNames(dict[int, str]):
+    """``"cuda:<number>"`` of each number."""
+
+    def __missing__(self, number: int) -> str:
+        return self.setdefault(number, f"cuda:{number}")
+
+
+class DeviceNumbers(dict[str, int]):
+    """1 for ``"cuda:1"``, 0 for ``"cuda"``."""
+
+    def __missing__(self, device: str) -> int:
+        return self.setdefault(device, int(device.partition(":")[2] or 0))
+
+
+device_names, device_numbers = DeviceNames(), DeviceNumbers()
 
 
 @functools.cache
@@ -96,12 +125,25 @@ def cupy_library() -> CupyLibrary:
 
 def library(x: Array) -> Library:
     """The adapter for this array; TypeError for what is not an array of a known library."""
-    if isinstance(x, (np.ndarray, np.generic)):
-        return numpy_library
+    found = libraries.get(type(x))
+    if found is None:
+        if not is_array(x):
+            raise expected("arrays", "x", "a NumPy or CuPy array", type(x).__name__, error=TypeError)
+        found = libraries[type(x)]
+    return found
+
+
+def is_array(x: object) -> bool:
+    """Whether `x` is an array of a library that `library` knows."""
+    kind = type(x)
+    if kind in libraries:
+        return True
     cupy = sys.modules.get("cupy")
-    if cupy is not None and isinstance(x, cupy.ndarray):
-        return cupy_library()
-    raise expected("arrays", "x", "a NumPy or CuPy array", type(x).__name__, error=TypeError)
+    if isinstance(x, (np.ndarray, np.generic)):
+        libraries[kind] = numpy_library
+    elif cupy is not None and isinstance(x, cupy.ndarray):
+        libraries[kind] = cupy_library()
+    return kind in libraries
 
 
 def library_of(device: str) -> Library:
@@ -122,12 +164,6 @@ def device(x: Array) -> str:
 def namespace(x: Array) -> Any:
     """The module with the array's functions, numpy or cupy."""
     return library(x).namespace
-
-
-def is_array(x: object) -> bool:
-    """Whether `x` is an array of a library that `library` knows."""
-    cupy = sys.modules.get("cupy")
-    return isinstance(x, (np.ndarray, np.generic)) or (cupy is not None and isinstance(x, cupy.ndarray))
 
 
 def memory_order(x: Array) -> tuple[int, ...]:

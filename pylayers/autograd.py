@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers._tensor import DETACHED, Hook, Tensor, Version
+from pylayers._history import DETACHED, Version, begin, root_of, seen
+from pylayers._tensor import Hook, Tensor
 from pylayers.accumulate import accumulate, run_hooks
 from pylayers.context import grad_enabled
 from pylayers.errors import expected
@@ -23,7 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 Array = Any
-Edge = tuple["Function | Tensor", int, tuple[int, ...], Any]  # to whom, which output, its shape, its dtype
+# To whom, which output, its shape and dtype; a leaf tells its own.
+Edge = tuple["Function | Tensor", int, tuple[int, ...] | None, Any]
 
 SECOND_TIME = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already been"
@@ -38,6 +40,7 @@ STALE = (
 )
 
 _sequence_numbers = itertools.count()
+new = object.__new__  # without the checks of the constructor
 
 
 class Function:
@@ -53,6 +56,8 @@ class Function:
     edges: Sequence[Edge | None]
     outputs: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and dtype of each, only where there are several
     sequence_number: int  # what is computed later has the higher one
+    allocates = False  # whether results never lie in the memory of an argument
+    consumers = 0  # how many records took a result as their argument
     is_view = False  # whether a result lies in the memory of an argument
     hooks: dict[int, list[Hook]] | None = None  # what to call with the gradient of an output
     retained: dict[int, Callable[[], Tensor | None]] | None = (
@@ -83,94 +88,90 @@ class Function:
         """What `save` was given; RuntimeError, in torch's words, after a change in place or when it was freed."""
         if self._saved is None:
             raise RuntimeError(SECOND_TIME)
-        for array, seen in zip(self._saved, self._versions, strict=False):
-            if array is not None and seen is not None and seen[0].changes != seen[1]:
+        for array, known in zip(self._saved, self._versions, strict=False):
+            if array is not None and known is not None and known[0].changes != known[1]:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation:"
                     f" [{array.dtype.name} {list(array.shape)}], saved by {type(self).__name__}, is at version"
-                    f" {seen[0].changes}; expected version {seen[1]} instead."
+                    f" {known[0].changes}; expected version {known[1]} instead."
                 )
         return self._saved
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Computes `forward` and, where an argument requires grad, records it; Tensors out."""
-        ctx = cls()
-        recording = grad_enabled.get()
-        values: list[Any] = []
-        edges: list[Edge | None] = []
+        ctx, recording, node = cls(), grad_enabled.get(), None
+        values: list[Any] = [ctx]
         tensors: list[Tensor] = []
+        edges: list[Edge | None] = []
+        needs: list[bool] = []
         for x in args:
-            edge = None
+            edge: Edge | None = None
             if isinstance(x, Tensor):
-                if x.history != x.version.recorded and x.history != DETACHED:
+                own = x._version
+                if own is not None and own.recorded and x.history != own.recorded and x.history != DETACHED:
                     raise NotImplementedError(STALE)
                 tensors.append(x)
                 values.append(x.array)
                 if recording and x._requires_grad:
-                    edge = _edge(x)
+                    node, source = ctx, x.grad_fn
+                    if source is None:
+                        edge = x, 0, None, None
+                    else:
+                        edge = source, x.output_index, x.array.shape, x.array.dtype
+                        source.consumers += 1
+            elif type(x) in PLAIN:
+                values.append(x)
             else:
-                values.append(x if type(x) in PLAIN else as_operand(cls.__name__, x))
+                values.append(as_operand(cls.__name__, x))
             edges.append(edge)
-        ctx.needs_input_grad = needs = tuple([edge is not None for edge in edges])
-        result = cls.forward(ctx, *values)
-        node = ctx if True in needs else None
-        several = type(result) is tuple
-        outputs = [_output(y, tensors, node) for y in result] if several else [_output(result, tensors, node)]
+            needs.append(edge is not None)
+        ctx.edges, ctx.needs_input_grad = edges, tuple(needs)
+        result = cls.forward(*values)
+        sources = () if cls.allocates else tensors
+        if type(result) is not tuple:
+            out = _output(result, sources, node)
+            if node is not None:
+                tensors.append(out)
+                _record(node, tensors)
+            return out
+        outputs = [_output(y, sources, node) for y in result]
         if node is not None:
-            ctx.sequence_number = next(_sequence_numbers)
-            ctx.edges = edges
-            if several:
-                ctx.outputs = tuple([(y.array.shape, y.array.dtype) for y in outputs])
-                for index, y in enumerate(outputs):
-                    y.output_index = index
-            if ctx._saved:
-                known = tensors + outputs
-                ctx._versions = [_seen(x, known) for x in ctx._saved]
-        return tuple(outputs) if several else outputs[0]
+            _record(node, tensors + outputs)
+            node.outputs = tuple([(y.array.shape, y.array.dtype) for y in outputs])
+            for index, y in enumerate(outputs):
+                y.output_index = index
+        return tuple(outputs)
 
 
-def _output(y: Array, tensors: list[Tensor], node: Function | None) -> Tensor:
-    """A result as a Tensor; one that lies in an argument's memory shares its version."""
+def _record(node: Function, tensors: list[Tensor]) -> None:
+    """Puts the node on the tape; the tensors are its arguments and results."""
+    node.sequence_number = next(_sequence_numbers)
+    saved = node._saved
+    if saved:
+        versions: list[tuple[Version, int] | None] = []
+        for x in saved:
+            versions.append(None if x is None else seen(x, tensors))
+        node._versions = versions
+
+
+def _output(y: Array, sources: Sequence[Tensor], node: Function | None) -> Tensor:
+    """A result as a Tensor; one that lies in the memory of one of the sources shares its version."""
     if isinstance(y, np.generic):
         y = np.asarray(y)
-    out = Tensor.__new__(Tensor)
-    out.array = y
-    for x in tensors:
-        if y is x.array or (y.base is not None and _root(y) is _root(x.array)):
-            out.version, out.history = x.version, x.version.recorded
-            if node is not None:
-                node.is_view = True
-            break
-    else:
-        out.version = Version()
+    out = begin(new(Tensor), y)
+    if sources:
+        root = root_of(y)
+        for x in sources:
+            if y is x.array or root is root_of(x.array):
+                out._version, out.history = x.version, x.version.recorded
+                if node is not None:
+                    node.is_view = True
+                break
     if node is not None and y.dtype in dtypes.FLOATING:
         out._requires_grad = True
         out.grad_fn = node
     return out
-
-
-def _root(x: Array) -> Array:
-    """The array that owns the memory of x."""
-    while type(x.base) is type(x):
-        x = x.base
-    return x
-
-
-def _seen(saved: Array | None, known: list[Tensor]) -> tuple[Version, int] | None:
-    """The version of what is saved, if it lies in the memory of a known tensor."""
-    for x in known:
-        if saved is x.array:
-            return x.version, x.version.changes
-    if isinstance(saved, np.generic) or not arrays.is_array(saved):
-        return None
-    root = _root(saved)
-    version = next((x.version for x in known if _root(x.array) is root), None)
-    return None if version is None else (version, version.changes)
-
-
-def _edge(x: Tensor) -> Edge:
-    return x.grad_fn or x, x.output_index, x.array.shape, x.array.dtype
 
 
 def increment_version(x: Tensor) -> None:
@@ -199,7 +200,7 @@ def backward(x: Tensor, gradient: Any = None, retain_graph: bool = False, create
         if dx.dtype not in dtypes.FLOATING:
             raise expected("backward", "gradient", "a floating dtype", dx.dtype.name, error=TypeError)
     with no_grad(), np.errstate(all="ignore"):
-        for leaf, held in _sweep(_edge(x), dx, retain_graph).values():
+        for leaf, held in _sweep((x.grad_fn or x, x.output_index, x.shape, x.dtype), dx, retain_graph).values():
             run_hooks(leaf.hooks, held)
             accumulate(leaf, held)
 
@@ -217,6 +218,8 @@ def _sweep(root: Edge, dx: Array, retain_graph: bool) -> dict[int, tuple[Tensor,
             if edge is None or dx is None:
                 continue
             target, index, shape, dtype = edge
+            if shape is None:
+                shape, dtype = target.array.shape, target.array.dtype  # type: ignore[union-attr]
             if isinstance(dx, np.generic):
                 dx = np.asarray(dx)
             if dx.shape != shape or dx.dtype != dtype:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,10 @@ import numpy as np
 SMALLEST = 1 << 20  # bytes; the C library keeps smaller blocks by itself
 MOST_IDLE = 1 << 28  # bytes that may wait for reuse
 
+Allocator = Callable[[tuple[int, ...], Any], np.ndarray]
+
 _idle: dict[int, list[np.ndarray]] = {}  # by size in bytes
+_allocator: ContextVar[Allocator | None] = ContextVar("allocator", default=None)
 
 
 class Block:
@@ -27,14 +32,26 @@ class Block:
             idle.clear()
 
 
+@contextlib.contextmanager
+def allocated_by(allocator: Allocator | None) -> Iterator[None]:
+    """New arrays of the block come from here, where a caller wants results in memory of another library."""
+    token = _allocator.set(allocator)
+    try:
+        yield
+    finally:
+        _allocator.reset(token)
+
+
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """As `numpy.empty`; a large array may lie in the memory of an earlier one that is gone."""
-    dtype = np.dtype(dtype)
-    nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes < SMALLEST or dtype.hasobject:
-        return np.empty(shape, dtype)
+    allocator = _allocator.get()
+    if allocator is not None:
+        return allocator(shape, dtype)
+    y = np.empty(shape, dtype)  # of whose pages none is mapped before it is written
+    if y.nbytes < SMALLEST or y.dtype.hasobject:
+        return y
     try:
-        memory = _idle[nbytes].pop()
+        memory = _idle[y.nbytes].pop()
     except (KeyError, IndexError):
-        memory = np.empty(nbytes, np.uint8)
-    return np.asarray(Block(memory)).view(dtype).reshape(shape)
+        memory = y.reshape(-1).view(np.uint8)
+    return np.asarray(Block(memory)).view(y.dtype).reshape(shape)

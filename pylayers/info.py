@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import pylayers
-from pylayers.context import BACKENDS
+from pylayers.context import BACKENDS, describe_precision
 
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
 CHECKOUT = (
@@ -124,7 +124,7 @@ def rows() -> list[tuple[str, str]]:
         ("GPU", gpus(cuda)),
         ("driver", driver_version() or "no NVIDIA driver"),
         ("architectures", record["architectures"] if record and record["cuda"] else "none"),
-        ("precision", "float32 is float32: no TF32; 16-bit types compute in float32 and round once"),
+        ("precision", f"{describe_precision()}; 16-bit types compute in float32 and round once"),
         ("build", describe_build(record)),
     ]
 

@@ -29,6 +29,7 @@ class Launch(NamedTuple):
     shared_bytes: int
     stream: int
     device: int
+    cluster: int = 1
 
 
 class FakeMemoryError(MemoryError):
@@ -45,7 +46,7 @@ class FakeArray:
         self.base = base
         self._layout = layout  # host memory of the same size, never read: it lends its address and its views
         self.device = types.SimpleNamespace(id=device)
-        self.data = types.SimpleNamespace(ptr=layout.__array_interface__["data"][0])
+        self.data = types.SimpleNamespace(ptr=layout.__array_interface__["data"][0], device_id=device)
         self.shape, self.strides, self.dtype = layout.shape, layout.strides, layout.dtype
         self.ndim, self.size, self.itemsize, self.nbytes = layout.ndim, layout.size, layout.itemsize, layout.nbytes
         self.flags = layout.flags
@@ -131,7 +132,8 @@ class FakeCuda:
         cupy.swapaxes = lambda x, a, b: x.swapaxes(a, b)
         cupy.cuda = types.SimpleNamespace(
             Device=self.on,
-            get_current_stream=lambda: types.SimpleNamespace(ptr=self.streams.get(self.current_device, 0)),
+            get_current_stream=lambda device: types.SimpleNamespace(ptr=self.streams.get(device, 0)),
+            runtime=types.SimpleNamespace(getDevice=lambda: self.current_device),
         )
         return cupy
 
@@ -153,6 +155,7 @@ def installed() -> Iterator[FakeCuda]:
     finally:
         module.record(False)
         arrays.cupy_library.cache_clear()
+        arrays.libraries.pop(FakeArray, None)
         if before is None:
             del sys.modules["cupy"]
         else:

@@ -1,9 +1,10 @@
-"""One ordinary call of every kernel op: arguments as NumPy arrays."""
+"""One ordinary call of every kernel op, or several as op/what: arguments as NumPy arrays, named ones in a last dict."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from pylayers.backends.protocol import AdamRates, SgdRates
@@ -13,6 +14,10 @@ rng = np.random.default_rng(0)
 
 def floats(*shape: int) -> np.ndarray:
     return rng.standard_normal(shape).astype(np.float32)
+
+
+def halves(*shape: int) -> np.ndarray:
+    return floats(*shape).astype(ml_dtypes.bfloat16)
 
 
 IMAGE = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
@@ -31,6 +36,13 @@ def steps() -> list[np.ndarray]:
 
 OPS: dict[str, tuple[Any, ...]] = {
     "gemm": (floats(2, 70, 20), floats(2, 20, 33), floats(33), "relu"),
+    "gemm/matrices": (floats(20, 70), floats(33, 20), floats(33), {"transpose_a": True, "transpose_b": True}),
+    "gemm/16 bits": (halves(1, 70, 24), halves(1, 24, 40), halves(40)),
+    "gemm/derivative and sums": (
+        halves(2, 64, 72), halves(2, 72, 64), None, "gelu", {"saved": halves(2, 64, 64), "column_sums": True}
+    ),
+    "gemm/residual": (floats(1, 30, 20), floats(1, 20, 33), {"residual": floats(1, 30, 33), "beta": 0.5, "alpha": 2.0}),
+    "gemm/long": (halves(1, 16, 4096), halves(1, 4096, 16), {"column_sums": True}),  # k in parts, with a workspace
     "column_sum": (floats(5000, 7, 1),),
     "conv_forward": (floats(2, 3, 9, 9), floats(4, 3, 3, 3), floats(4), *IMAGE, "relu"),
     "conv_input_gradient": (floats(2, 4, 9, 9), floats(4, 3, 3, 3), (2, 3, 9, 9), *IMAGE),

@@ -8,13 +8,21 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pylayers import arrays
-from pylayers.backends.native_memory import address, address_or_none, new, spread, stream, workspace
+from pylayers import arrays, dtypes
+from pylayers.backends.native_memory import new, spread, stream, workspace
 from pylayers.backends.native_optimizer import OptimizerKernels
-from pylayers.backends.protocol import Activation, Loss, Pads, Reduction, Sizes
-from pylayers.backends.sizes import convolved
+from pylayers.backends.protocol import Activation, Loss, Pads, Precision, Reduction, Sizes
+from pylayers.backends.sizes import convolved, product_dtype
 
 Array = Any
+# What the kernels of an op take, where it is more than float32.
+KERNEL_DTYPES: dict[str, tuple[str, ...]] = {
+    "gemm": ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8"),
+    **dict.fromkeys(
+        ("column_sum", "activation_forward", "activation_backward", "adam", "sgd", "gradient_norm"),
+        ("float32", "float16", "bfloat16"),
+    ),
+}
 
 
 class Native(OptimizerKernels):
@@ -35,18 +43,42 @@ class Native(OptimizerKernels):
         return f"Native({self.name!r})"
 
     def gemm(
-        self, a: Array, b: Array, bias: Array | None = None, activation: Activation | None = None, variant: str = ""
-    ) -> Array:
-        y = new(a, (a.shape[0], a.shape[1], b.shape[2]), a.dtype)
-        self.module.gemm(address(a), address(b), address_or_none(bias), address(y), activation, variant, stream(a))
-        return y
+        self,
+        a: Array,
+        b: Array,
+        bias: Array | None = None,
+        activation: Activation | None = None,
+        residual: Array | None = None,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        scale_a: Array | None = None,
+        scale_b: Array | None = None,
+        saved: Array | None = None,
+        out_dtype: Any = None,
+        precision: Precision = "float32",
+        column_sums: bool = False,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+        variant: str = "",
+    ) -> Any:
+        home = arrays.library(a)
+        device = home.device(a)
+        rows, columns = a.shape[-1 if transpose_a else -2], b.shape[-2 if transpose_b else -1]
+        shape = (rows, columns) if a.ndim == 2 else (a.shape[0], rows, columns)
+        y = home.empty(shape, product_dtype(a.dtype, out_dtype, scale_a is not None or scale_b is not None), device)
+        sums = home.empty((columns,), dtypes.float32, device) if column_sums else None
+        self.module.gemm(
+            a, b, y, bias, residual, saved, scale_a, scale_b, sums, alpha, beta, activation, precision,
+            transpose_a, transpose_b, (workspace, a), variant, home.stream(device),
+        )  # fmt: skip
+        return y if sums is None else (y, sums)
 
     def column_sum(self, x: Array) -> Array:
         y = new(x, (x.shape[1],), x.dtype)
         on = stream(x)
         plan = self.module.plan_column_sum(x.shape[0] * x.shape[2], x.shape[1], self.module.device_spec(on[1]))
         space = workspace(x, plan.workspace_bytes)
-        self.module.column_sum(address(x), address(y), address_or_none(space), on)
+        self.module.column_sum(x, y, space, on)
         return y
 
     def _geometry(self, stride: Sizes, padding: Pads, dilation: Sizes, groups: int) -> Any:
@@ -67,7 +99,7 @@ class Native(OptimizerKernels):
         out = convolved(x.shape[2:], weight.shape[2:], stride, padding, dilation)
         y = arrays.empty_like(x, (x.shape[0], weight.shape[0], *out))
         geometry = self._geometry(stride, padding, dilation, groups)
-        operands = address(x), address(weight), address_or_none(bias), address(y)
+        operands = x, weight, bias, y
         self.module.conv_forward(*operands, geometry, activation, variant, stream(x))
         return y
 
@@ -84,7 +116,7 @@ class Native(OptimizerKernels):
     ) -> Array:
         dx = arrays.empty_like(dy, x_shape)
         geometry = self._geometry(stride, padding, dilation, groups)
-        self.module.conv_input_gradient(address(dy), address(weight), address(dx), geometry, variant, stream(dy))
+        self.module.conv_input_gradient(dy, weight, dx, geometry, variant, stream(dy))
         return dx
 
     def conv_weight_gradient(
@@ -103,7 +135,7 @@ class Native(OptimizerKernels):
         pixels = dy.size // max(dy.shape[1], 1)
         plan = self.module.plan_conv_weight_gradient(weight_shape, pixels, self.module.device_spec(on[1]))
         space = workspace(x, plan.workspace_bytes)
-        operands = address(dy), address(x), address(dweight), address_or_none(space)
+        operands = dy, x, dweight, space
         geometry = self._geometry(stride, padding, dilation, groups)
         self.module.conv_weight_gradient(*operands, geometry, variant, on)
         return dweight
@@ -114,7 +146,7 @@ class Native(OptimizerKernels):
         y = arrays.empty_like(x, (*x.shape[:2], *out))
         indices = arrays.empty_like(y, dtype="int64")
         geometry = self.module.PoolGeometry(kernel, stride, padding, dilation)
-        self.module.max_pool_forward(address(x), address(y), address(indices), geometry, stream(x))
+        self.module.max_pool_forward(x, y, indices, geometry, stream(x))
         return y, indices
 
     def max_pool_backward(
@@ -122,7 +154,7 @@ class Native(OptimizerKernels):
     ) -> Array:
         dx = arrays.empty_like(dy, x_shape)
         geometry = self.module.PoolGeometry(kernel, stride, padding, dilation)
-        self.module.max_pool_backward(address(dy), address(indices), address(dx), geometry, stream(dy))
+        self.module.max_pool_backward(dy, indices, dx, geometry, stream(dy))
         return dx
 
     def average_pool_forward(self, x: Array, *args: Any) -> Array:
@@ -133,22 +165,22 @@ class Native(OptimizerKernels):
 
     def activation_forward(self, x: Array, activation: Activation) -> Array:
         y = arrays.empty_like(x)
-        self.module.activation_forward(address(x), address(y), activation, stream(x))
+        self.module.activation_forward(x, y, activation, stream(x))
         return y
 
     def activation_backward(self, dy: Array, saved: Array, activation: Activation) -> Array:
         dx = arrays.empty_like(saved)
-        self.module.activation_backward(address(dy), address(saved), address(dx), activation, stream(dy))
+        self.module.activation_backward(dy, saved, dx, activation, stream(dy))
         return dx
 
     def softmax_forward(self, x: Array, log: bool) -> Array:
         y = arrays.empty_like(x)
-        self.module.softmax_forward(address(x), address(y), log, stream(x))
+        self.module.softmax_forward(x, y, log, stream(x))
         return y
 
     def softmax_backward(self, dy: Array, y: Array, log: bool) -> Array:
         dx = arrays.empty_like(y)
-        self.module.softmax_backward(address(dy), address(y), address(dx), log, stream(dy))
+        self.module.softmax_backward(dy, y, dx, log, stream(dy))
         return dx
 
     def cross_entropy_forward(
@@ -167,16 +199,16 @@ class Native(OptimizerKernels):
         normalizer = new(x, (1,), x.dtype)
         slope = arrays.empty_like(x) if gradient else None
         space = new(x, (self.module.cross_entropy_workspace_bytes(rows),), "uint8")
-        inputs = address(x), address(labels), address_or_none(weight)
-        outputs = address(loss), address(normalizer), address_or_none(slope), address(space)
+        inputs = x, labels, weight
+        outputs = loss, normalizer, slope, space
         choices = ignore_index, label_smoothing, reduction, kind
         self.module.cross_entropy_forward(*inputs, *outputs, *choices, stream(x))
         return loss, normalizer, slope
 
     def cross_entropy_backward(self, dloss: Array, gradient: Array, normalizer: Array) -> Array:
         dx = arrays.empty_like(gradient)
-        inputs = address(dloss), address(gradient), address(normalizer)
-        self.module.cross_entropy_backward(*inputs, address(dx), stream(gradient))
+        inputs = dloss, gradient, normalizer
+        self.module.cross_entropy_backward(*inputs, dx, stream(gradient))
         return dx
 
     def layer_norm_forward(
@@ -184,8 +216,8 @@ class Native(OptimizerKernels):
     ) -> tuple[Array, Array, Array]:
         y = arrays.empty_like(x)
         mean, rstd = new(x, x.shape[:1], x.dtype), new(x, x.shape[:1], x.dtype)
-        inputs = address(x), address_or_none(weight), address_or_none(bias)
-        self.module.layer_norm_forward(*inputs, address(y), address(mean), address(rstd), eps, stream(x))
+        inputs = x, weight, bias
+        self.module.layer_norm_forward(*inputs, y, mean, rstd, eps, stream(x))
         return y, mean, rstd
 
     def layer_norm_backward(
@@ -195,9 +227,9 @@ class Native(OptimizerKernels):
         dweight, dbias = new(x, x.shape[1:], x.dtype), new(x, x.shape[1:], x.dtype)
         on = stream(x)
         plan = self.module.plan_column_sum(x.shape[0], x.shape[1], self.module.device_spec(on[1]))
-        inputs = address(dy), address(x), address(mean), address(rstd), address_or_none(weight)
+        inputs = dy, x, mean, rstd, weight
         space = workspace(x, plan.workspace_bytes)
-        outputs = address(dx), address(dweight), address(dbias), address_or_none(space)
+        outputs = dx, dweight, dbias, space
         self.module.layer_norm_backward(*inputs, *outputs, on)
         return dx, dweight, dbias
 
@@ -206,8 +238,8 @@ class Native(OptimizerKernels):
     ) -> tuple[Array, Array]:
         o = arrays.empty_like(q, (*q.shape[:3], v.shape[3]))
         lse = new(q, q.shape[:3], q.dtype)
-        inputs = address(q), address(k), address(v), address_or_none(spread(mask, q, k))
-        self.module.attention_forward(*inputs, address(o), address(lse), scale, diagonal, stream(q))
+        inputs = q, k, v, spread(mask, q, k)
+        self.module.attention_forward(*inputs, o, lse, scale, diagonal, stream(q))
         return o, lse
 
     def attention_backward(
@@ -224,12 +256,12 @@ class Native(OptimizerKernels):
     ) -> tuple[Array, Array, Array]:
         dq, dk, dv = arrays.empty_like(q), arrays.empty_like(k), arrays.empty_like(v)
         space = new(q, (self.module.attention_backward_workspace_bytes(*q.shape[:3]),), "uint8")
-        inputs = *map(address, (do, q, k, v, o, lse)), address_or_none(spread(mask, q, k))
-        outputs = address(dq), address(dk), address(dv), address(space)
+        inputs = do, q, k, v, o, lse, spread(mask, q, k)
+        outputs = dq, dk, dv, space
         self.module.attention_backward(*inputs, *outputs, scale, diagonal, stream(q))
         return dq, dk, dv
 
     def dropout(self, x: Array, p: float, seed: int, offset: int) -> Array:
         y = arrays.empty_like(x)
-        self.module.dropout(address(x), address(y), p, seed, offset, stream(x))
+        self.module.dropout(x, y, p, seed, offset, stream(x))
         return y

@@ -1,4 +1,4 @@
-"""What a launch needs of its arrays: addresses, new outputs, workspace, the stream."""
+"""What a launch needs of its arrays: new outputs, workspace, the stream."""
 
 from __future__ import annotations
 
@@ -8,16 +8,6 @@ from pylayers import arrays
 from pylayers.backends.protocol import Sizes
 
 Array = Any
-
-
-def address(x: Array) -> arrays.Address:
-    """Where x lies."""
-    return arrays.library(x).address(x)
-
-
-def address_or_none(x: Array | None) -> arrays.Address | None:
-    """Where x lies, if there is one."""
-    return None if x is None else address(x)
 
 
 def stream(x: Array) -> tuple[int, int]:

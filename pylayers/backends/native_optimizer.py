@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pylayers.backends.native_memory import address, address_or_none, alike, new, stream
+from pylayers.backends.native_memory import alike, new, stream
 from pylayers.backends.protocol import AdamRates, SgdRates
 
 Array = Any
@@ -33,9 +33,9 @@ class OptimizerKernels:
         if not parameters:
             return
         gradients = [alike(g, p) for g, p in zip(gradients, parameters, strict=True)]
-        lists = [[address(x) for x in tensors if x is not None] for tensors in (parameters, gradients, momenta, steps)]
+        lists = [[x for x in tensors if x is not None] for tensors in (parameters, gradients, momenta, steps)]
         space = list_workspace(self.module, parameters[0], len(parameters))
-        choices = address_or_none(norm), address(space), self.module.SgdRates(*rates)
+        choices = norm, space, self.module.SgdRates(*rates)
         self.module.sgd(*lists, *choices, stream(parameters[0]))
 
     def adam(
@@ -52,16 +52,13 @@ class OptimizerKernels:
             return
         gradients = [alike(g, p) for g, p in zip(gradients, parameters, strict=True)]
         tensors = parameters, gradients, exp_avgs, exp_avg_sqs, steps
-        lists = [[address(x) for x in group] for group in tensors]
         space = list_workspace(self.module, parameters[0], len(parameters))
-        choices = address_or_none(norm), address(space), self.module.AdamRates(*rates)
-        self.module.adam(*lists, *choices, stream(parameters[0]))
+        choices = norm, space, self.module.AdamRates(*rates)
+        self.module.adam(*tensors, *choices, stream(parameters[0]))
 
     def gradient_norm(self, gradients: Sequence[Array]) -> Array:
         norm = new(gradients[0], (2,))
         partial = new(norm, (self.module.gradient_norm_workspace_bytes([g.size for g in gradients]),), "uint8")
         space = list_workspace(self.module, norm, len(gradients))
-        self.module.gradient_norm(
-            [address(g) for g in gradients], address(norm), address(space), address(partial), stream(norm)
-        )
+        self.module.gradient_norm(gradients, norm, space, partial, stream(norm))
         return norm

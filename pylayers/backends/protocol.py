@@ -7,13 +7,15 @@ must agree, labels in range) has been checked by `pylayers.ops` before a backend
 these arguments raises NotImplementedError and says what it can.
 
 Types: float64 stays float64 throughout; float32 accumulates in float32; float16 and bfloat16 compute in float32 and
-round once. Kernels take float32 unless a family says more.
+round once. Kernels take float32 unless a family says more (`gemm` does).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
+
+from pylayers.context import Precision
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Sizes = tuple[int, ...]  # one number for each spatial dimension
@@ -52,8 +54,39 @@ class AdamRates(NamedTuple):
 class Backend(Protocol):
     """Signatures and meaning; m, n, k, b are sizes, (N, C, *S) an image batch with spatial sizes S."""
 
-    def gemm(self, a: Array, b: Array, bias: Array | None = None, activation: Activation | None = None) -> Array:
-        """y[z] = activation(a[z] @ b[z] + bias): a (b, m, k), b (b, k, n), bias (n,) -> (b, m, n)."""
+    def gemm(
+        self,
+        a: Array,
+        b: Array,
+        bias: Array | None = None,
+        activation: Activation | None = None,
+        *,
+        residual: Array | None = None,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        scale_a: Array | None = None,
+        scale_b: Array | None = None,
+        saved: Array | None = None,
+        out_dtype: Any = None,
+        precision: Precision = "float32",
+        column_sums: bool = False,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+    ) -> Any:
+        """y[z] = activation(v), v = alpha scale_a[i] scale_b[j] (a[z] @ b[z]) + bias + beta residual[z].
+
+        With `saved`, y = v activation'(saved): the derivative of `activation_backward`, from what that saves.
+        All matrices have rank 3, or all rank 2: a batch of one without its axis. With `transpose_a` a is given as
+        (b, k, m), with `transpose_b` b as (b, n, k).
+        a (b, m, k), b (b, k, n), bias (n,), residual and saved (b, m, n), scale_a (1,) or (m,) and scale_b (1,) or (n,)
+        in float32 -> y (b, m, n) and, with `column_sums`, also the sums of y over z and rows (n,), in float32 (float64
+        for float64), taken before y is rounded.
+
+        a and b are alike (the two float8 may meet). y has the dtype of a, or `out_dtype`: float32 for 16-bit operands;
+        float8 gives bfloat16, or float16 or float32 if asked; int8 gives the exact int32, without any epilogue, and
+        with scales float32, or a 16-bit float if asked. bias, residual and saved have the dtype of y.
+        `precision` is the least that float32 products may have: "tf32" permits what "float32" forbids.
+        """
 
     def column_sum(self, x: Array) -> Array:
         """y[c] = sum over o, i of x[o, c, i]: x (o, c, i) -> (c,). Bias gradients."""

@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Tensor
 from pylayers.backends.protocol import Activation
 from pylayers.functional.array import tensor_method
-from pylayers.ops import activation as ops
+from pylayers.functional.chain import Chained
 from pylayers.ops import checks
+from pylayers.ops.activation import ACTIVATIONS, activation_backward, activation_forward, saves_result
 
 Array = Any
 
 
-class Activate(Function):
+class Activate(Chained):
     """y = activation(x)."""
+
+    elementwise = True
 
     @staticmethod
     def forward(ctx: Any, x: Array, activation: Activation) -> Array:
-        y = ops.activation_forward(x, activation)
+        y = activation_forward(x, activation)
         ctx.activation = activation
-        ctx.save(y if ops.saves_result(activation) else x)
+        ctx.save(y if saves_result(activation) else x)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array, None]:
-        return ops.activation_backward(dy, ctx.saved[0], ctx.activation), None
+        finished, _ = ctx.take(dy)
+        return dy if finished else activation_backward(dy, ctx.saved[0], ctx.activation), None
 
 
 def fused(
@@ -35,12 +39,12 @@ def fused(
     """product(activation) and what the activation's gradient needs: its result, or, kept apart, its argument."""
     if activation is None:
         return product(None), None
-    checks.choice("activation", "activation", activation, ops.ACTIVATIONS)
-    if ops.saves_result(activation) or not recorded:
+    checks.choice("activation", "activation", activation, ACTIVATIONS)
+    if saves_result(activation) or not recorded:
         y = product(activation)
         return y, y
     x = product(None)
-    return ops.activation_forward(x, activation), x
+    return activation_forward(x, activation), x
 
 
 @tensor_method

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.ops import attention as ops
+from pylayers.ops.attention import attention, attention_backward, problem
 
 Array = Any
 
@@ -26,7 +26,7 @@ class Attention(Function):
     ) -> Array:
         if ctx.needs_input_grad[3]:
             raise NotImplementedError("scaled_dot_product_attention: attn_mask has no gradient yet; detach it")
-        o, lse = ops.attention(ops.problem(q, k, v, mask, is_causal, scale, enable_gqa))
+        o, lse = attention(problem(q, k, v, mask, is_causal, scale, enable_gqa))
         ctx.arguments = (is_causal, scale, enable_gqa)
         ctx.save(q, k, v, mask, o, lse)
         return o
@@ -34,8 +34,8 @@ class Attention(Function):
     @staticmethod
     def backward(ctx: Any, do: Array) -> tuple[Array | None, ...]:
         q, k, v, mask, o, lse = ctx.saved
-        problem = ops.problem(q, k, v, mask, *ctx.arguments)
-        gradients = ops.attention_backward(do, problem, o, lse, (q.shape, k.shape, v.shape))
+        how = problem(q, k, v, mask, *ctx.arguments)
+        gradients = attention_backward(do, how, o, lse, (q.shape, k.shape, v.shape))
         needed = (dx if need else None for dx, need in zip(gradients, ctx.needs_input_grad))
         return *needed, None, None, None, None
 

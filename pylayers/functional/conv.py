@@ -9,8 +9,9 @@ from pylayers.backends.protocol import Activation
 from pylayers.errors import expected
 from pylayers.functional.activation import fused
 from pylayers.functional.shape import as_tensor
-from pylayers.ops import activation as activation_ops
-from pylayers.ops import conv as ops
+from pylayers.ops.activation import activation_backward
+from pylayers.ops.conv import Geometry, conv, conv_backward
+from pylayers.ops.conv import geometry as checked_geometry
 
 Array = Any
 
@@ -24,11 +25,11 @@ class Convolution(Function):
         x: Array,
         weight: Array,
         bias: Array | None,
-        geometry: ops.Geometry,
+        geometry: Geometry,
         activation: Activation | None,
     ) -> Array:
         needs = ctx.needs_input_grad
-        y, saved = fused(lambda inner: ops.conv(x, weight, bias, geometry, inner), activation, any(needs))
+        y, saved = fused(lambda inner: conv(x, weight, bias, geometry, inner), activation, any(needs))
         ctx.geometry, ctx.activation, ctx.x_shape = geometry, activation, x.shape
         ctx.save(x if needs[1] else None, weight, saved)
         return y
@@ -37,8 +38,8 @@ class Convolution(Function):
     def backward(ctx: Any, dy: Array) -> tuple[Array | None, ...]:
         x, weight, saved = ctx.saved
         if ctx.activation is not None:
-            dy = activation_ops.activation_backward(dy, saved, ctx.activation)
-        gradients = ops.conv_backward(dy, x, ctx.x_shape, weight, ctx.geometry, ctx.needs_input_grad[:3])
+            dy = activation_backward(dy, saved, ctx.activation)
+        gradients = conv_backward(dy, x, ctx.x_shape, weight, ctx.geometry, ctx.needs_input_grad[:3])
         return *gradients, None, None
 
 
@@ -101,7 +102,7 @@ def _conv(
     if weight.ndim != rank + 2:
         raise expected(op, "weight", f"{rank + 2} axes (K, C/groups, ...)", f"shape {weight.shape}")
     x, single = batched(op, input, rank)
-    y = Convolution.apply(x, weight, bias, ops.geometry(weight.array, *how), activation)
+    y = Convolution.apply(x, weight, bias, checked_geometry(weight.array, *how), activation)
     return y[0] if single else y
 
 

@@ -10,7 +10,8 @@ from pylayers.autograd import Function, Tensor
 from pylayers.functional.activation import refuse_inplace
 from pylayers.functional.shape import as_tensor
 from pylayers.ops import checks
-from pylayers.ops import dropout as ops
+from pylayers.ops.dropout import dropout as drop
+from pylayers.ops.dropout import words_used
 
 Array = Any
 
@@ -21,11 +22,11 @@ class Dropout(Function):
     @staticmethod
     def forward(ctx: Any, x: Array, p: float, seed: int, offset: int) -> Array:
         ctx.mask = (p, seed, offset)
-        return ops.dropout(x, p, seed, offset)
+        return drop(x, p, seed, offset)
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array, None, None, None]:
-        return ops.dropout(dy, *ctx.mask), None, None, None
+        return drop(dy, *ctx.mask), None, None, None
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -38,4 +39,4 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     p = checks.number("dropout", "p", p, 0.0, math.nextafter(1.0, 2.0), "a probability in [0, 1]")
     if not training or p == 0:
         return x
-    return Dropout.apply(x, p, *creation.philox(ops.words_used(x.array)))
+    return Dropout.apply(x, p, *creation.philox(words_used(x.array)))

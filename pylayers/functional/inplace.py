@@ -62,8 +62,11 @@ def _is_place(value: Any, x: Tensor, index: tuple[Any, ...]) -> bool:
     """
     if not isinstance(value, Tensor) or value.version is not x.version or value.history != x.version.recorded:
         return False
-    address = arrays.library(x.array).address
-    return x.history == x.version.recorded - 1 and address(value.array) == address(x.array[index])
+    if x.history != x.version.recorded - 1:
+        return False
+    here, there, pointer = value.array, x.array[index], arrays.library(x.array).pointer
+    alike = here.dtype == there.dtype and here.shape == there.shape and here.strides == there.strides
+    return alike and pointer(here) == pointer(there)
 
 
 @quiet

@@ -4,32 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Tensor
 from pylayers.backends.protocol import Activation
 from pylayers.functional.activation import fused
-from pylayers.ops import activation as activation_ops
-from pylayers.ops import linear as ops
+from pylayers.functional.chain import Chained, below
+from pylayers.ops.activation import activation_backward
+from pylayers.ops.linear import linear as product
+from pylayers.ops.linear import linear_backward
 
 Array = Any
 
 
-class Linear(Function):
+class Linear(Chained):
     """y = activation(x weight^T + bias)."""
 
+    allocates = True
+
     @staticmethod
-    def forward(ctx: Any, x: Array, weight: Array, bias: Array | None, activation: Activation | None) -> Array:
+    def forward(ctx: Any, x: Array, weight: Array, bias: Array | None, activation: Activation | None = None) -> Array:
         needs = ctx.needs_input_grad
-        y, saved = fused(lambda inner: ops.linear(x, weight, bias, inner), activation, any(needs))
-        ctx.activation = activation
-        ctx.save(x if needs[1] else None, weight if needs[0] else None, saved)
+        if activation is None:
+            y, saved = product(x, weight, bias), None
+        else:
+            y, saved = fused(lambda inner: product(x, weight, bias, inner), activation, True in needs)
+            ctx.activation = activation
+        if True in needs:
+            ctx.biased = needs[2]
+            ctx.save(x if needs[1] else None, weight if needs[0] else None, saved)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array | None, ...]:
         x, weight, saved = ctx.saved
-        if ctx.activation is not None:
-            dy = activation_ops.activation_backward(dy, saved, ctx.activation)
-        return *ops.linear_backward(dy, x, weight, ctx.needs_input_grad[:3]), None
+        needs_x, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        finished, dbias = ctx.take(dy)
+        if ctx.activation is not None and not finished:
+            dy = activation_backward(dy, saved, ctx.activation)
+        needs = needs_x, needs_weight, needs_bias and dbias is None
+        records = below(ctx) if needs_x else None
+        if records is None:
+            dx, dweight, sums, _ = linear_backward(dy, x, weight, needs)
+        else:
+            made = records.activated
+            dx, dweight, sums, below_sums = linear_backward(
+                dy, x, weight, needs, made.saved_for_activation(), made.activation, records.biased is not None
+            )
+            records.give(dx, below_sums)
+        return (dx, dweight, sums if dbias is None else dbias, None)[: len(ctx.edges)]
 
 
 def linear(input: Any, weight: Any, bias: Any = None, *, activation: Activation | None = None) -> Tensor:
@@ -38,4 +59,6 @@ def linear(input: Any, weight: Any, bias: Any = None, *, activation: Activation 
     `activation` (relu, sigmoid, tanh, gelu, gelu_tanh, silu) is applied in the same kernel.
     TypeError unless all have one floating dtype and device, ValueError for shapes that disagree.
     """
+    if activation is None:
+        return Linear.apply(input, weight, bias)
     return Linear.apply(input, weight, bias, activation)

@@ -9,7 +9,8 @@ from pylayers.backends.protocol import Loss, Reduction
 from pylayers.functional.shape import as_tensor
 from pylayers.functional.softmax import log_softmax
 from pylayers.ops import checks
-from pylayers.ops import cross_entropy as ops
+from pylayers.ops.cross_entropy import REDUCTIONS, class_axis, cross_entropy_backward
+from pylayers.ops.cross_entropy import cross_entropy as row_losses
 from pylayers.ops.loss import Elementwise, elementwise_loss, elementwise_loss_backward
 
 Array = Any
@@ -30,7 +31,7 @@ class CrossEntropy(Function):
     ) -> Array:
         if ctx.needs_input_grad[2]:
             raise NotImplementedError(f"{op}: the class weights have no gradient; detach them")
-        loss, normalizer, gradient = ops.cross_entropy(x, labels, weight, *how, kind, ctx.needs_input_grad[0], op)
+        loss, normalizer, gradient = row_losses(x, labels, weight, *how, kind, ctx.needs_input_grad[0], op)
         ctx.x_shape = x.shape
         ctx.save(gradient, normalizer)
         return loss
@@ -38,7 +39,7 @@ class CrossEntropy(Function):
     @staticmethod
     def backward(ctx: Any, dloss: Array) -> tuple[Array | None, ...]:
         gradient, normalizer = ctx.saved
-        return ops.cross_entropy_backward(dloss, gradient, normalizer, ctx.x_shape), None, None, None, None, None
+        return cross_entropy_backward(dloss, gradient, normalizer, ctx.x_shape), None, None, None, None, None
 
 
 class ElementwiseLoss(Function):
@@ -112,7 +113,7 @@ def binary_cross_entropy_with_logits(
 def _elementwise(
     kind: Elementwise, input: Any, target: Any, weight: Any, reduction: Reduction, pos_weight: Any = None
 ) -> Tensor:
-    checks.choice(kind, "reduction", reduction, ops.REDUCTIONS)
+    checks.choice(kind, "reduction", reduction, REDUCTIONS)
     loss = ElementwiseLoss.apply(input, target, kind, pos_weight)
     if weight is not None:
         loss = loss * weight
@@ -125,9 +126,9 @@ def _soft_cross_entropy(x: Tensor, target: Tensor, weight: Any, reduction: Reduc
     """-sum over classes of target weight log_softmax(x); "mean" divides by the number of rows."""
     op = "cross_entropy"
     checks.same_dtype(op, "target", target.array, "input", x.array)
-    checks.choice(op, "reduction", reduction, ops.REDUCTIONS)
+    checks.choice(op, "reduction", reduction, REDUCTIONS)
     smoothing = checks.number(op, "label_smoothing", label_smoothing, 0.0, 1.0 + 1e-15, "a number in [0, 1]")
-    axis = ops.class_axis(x)
+    axis = class_axis(x)
     classes = x.shape[axis]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes

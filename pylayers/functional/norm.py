@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.ops import norm as ops
+from pylayers.ops.norm import layer_norm as normalize
+from pylayers.ops.norm import layer_norm_backward, normalized
 
 Array = Any
 
@@ -17,7 +18,7 @@ class LayerNorm(Function):
     def forward(
         ctx: Any, x: Array, shape: tuple[int, ...], weight: Array | None, bias: Array | None, eps: float
     ) -> Array:
-        y, moments = ops.layer_norm(x, shape, weight, bias, eps)
+        y, moments = normalize(x, shape, weight, bias, eps)
         ctx.shape = shape
         ctx.save(x, *moments, weight)
         return y
@@ -25,7 +26,7 @@ class LayerNorm(Function):
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array | None, ...]:
         x, mean, rstd, weight = ctx.saved
-        dx, dweight, dbias = ops.layer_norm_backward(dy, x, (mean, rstd), weight, ctx.shape)
+        dx, dweight, dbias = layer_norm_backward(dy, x, (mean, rstd), weight, ctx.shape)
         needs = ctx.needs_input_grad
         return dx, None, dweight if needs[2] else None, dbias if needs[3] else None, None
 
@@ -35,4 +36,4 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 
     The variance is biased. ValueError for shapes that disagree and for eps <= 0.
     """
-    return LayerNorm.apply(input, ops.normalized("layer_norm", normalized_shape), weight, bias, eps)
+    return LayerNorm.apply(input, normalized("layer_norm", normalized_shape), weight, bias, eps)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pylayers.autograd import Function, Tensor
 from pylayers.functional.conv import batched
-from pylayers.ops import pool as ops
+from pylayers.ops.pool import Window, average_pool, average_pool_backward, max_pool, max_pool_backward, window
 
 Array = Any
 
@@ -15,28 +15,28 @@ class MaxPool(Function):
     """The largest element of each window of x (N, C, *S), and where it stood."""
 
     @staticmethod
-    def forward(ctx: Any, x: Array, window: ops.Window) -> tuple[Array, Array]:
-        y, indices = ops.max_pool(x, window)
-        ctx.window, ctx.x_shape = window, x.shape
+    def forward(ctx: Any, x: Array, how: Window) -> tuple[Array, Array]:
+        y, indices = max_pool(x, how)
+        ctx.window, ctx.x_shape = how, x.shape
         ctx.save(indices)
         return y, indices
 
     @staticmethod
     def backward(ctx: Any, dy: Array, _: Any = None) -> tuple[Array, None]:
-        return ops.max_pool_backward(dy, ctx.saved[0], ctx.x_shape, ctx.window), None
+        return max_pool_backward(dy, ctx.saved[0], ctx.x_shape, ctx.window), None
 
 
 class AveragePool(Function):
     """The mean of each window of x (N, C, *S)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Array, window: ops.Window, count_padding: bool) -> Array:
-        ctx.window, ctx.x_shape, ctx.count_padding = window, x.shape, count_padding
-        return ops.average_pool(x, window, count_padding)
+    def forward(ctx: Any, x: Array, how: Window, count_padding: bool) -> Array:
+        ctx.window, ctx.x_shape, ctx.count_padding = how, x.shape, count_padding
+        return average_pool(x, how, count_padding)
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array, None, None]:
-        return ops.average_pool_backward(dy, ctx.x_shape, ctx.window, ctx.count_padding), None, None
+        return average_pool_backward(dy, ctx.x_shape, ctx.window, ctx.count_padding), None, None
 
 
 def max_pool1d(
@@ -126,7 +126,7 @@ def avg_pool3d(
 def _max_pool(rank: int, input: Any, how: tuple[Any, Any, Any, Any, bool], return_indices: bool) -> Any:
     op = f"max_pool{rank}d"
     x, single = batched(op, input, rank)
-    y, indices = MaxPool.apply(x, ops.window(op, x.array, *how))
+    y, indices = MaxPool.apply(x, window(op, x.array, *how))
     if single:
         y, indices = y[0], indices[0]
     return (y, indices) if return_indices else y
@@ -139,5 +139,5 @@ def _average_pool(
     if ceil_mode or divisor is not None:
         raise NotImplementedError(f"{op}: ceil_mode and divisor_override are not there yet")
     x, single = batched(op, input, rank)
-    y = AveragePool.apply(x, ops.window(op, x.array, *how), count_padding)
+    y = AveragePool.apply(x, window(op, x.array, *how), count_padding)
     return y[0] if single else y

@@ -1,4 +1,4 @@
-"""Sums, means and variances over axes, cumulative sums, norms, and matmul."""
+"""Sums, means and variances over axes, cumulative sums and norms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
-from pylayers.functional.array import operator, tensor_method
+from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
 from pylayers.ops import checks
 from pylayers.ops.array import accumulator, cast, quiet
@@ -104,25 +104,6 @@ class Norm(Function):
         return dy * slope, None, None, None
 
 
-class Matmul(Function):
-    """a @ b."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Array, b: Array) -> Array:
-        from pylayers.ops.linear import matmul
-
-        ctx.save(a, b)
-        integers = a.dtype not in dtypes.FLOATING and b.dtype not in dtypes.FLOATING
-        return arrays.namespace(a).matmul(a, b) if integers else matmul(a, b)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Array) -> tuple[Array | None, Array | None]:
-        from pylayers.ops.linear import matmul_backward
-
-        a, b = ctx.saved
-        return matmul_backward(dy, a, b, ctx.needs_input_grad)
-
-
 def axes_of(op: str, x: Tensor, dim: Any) -> Axes:
     """The axes that `dim` names: all for None and for an empty tuple."""
     named = dim if isinstance(dim, (tuple, list)) else () if dim is None else (dim,)
@@ -201,18 +182,6 @@ def any(input: Any, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether some element over `dim` or all is not zero."""
     x = as_tensor("any", input)
     return Tensor(x.array.any(axis=axes_of("any", x, dim), keepdims=keepdim))
-
-
-@tensor_method("matmul", "mm", "bmm", "dot")
-def matmul(input: Any, other: Any) -> Tensor:
-    """input (..., m, k) @ other (..., k, n) -> (..., m, n): leading axes broadcast, vectors are a row and a column.
-
-    TypeError unless both have one dtype, ValueError for shapes that disagree.
-    """
-    return Matmul.apply(input, other)
-
-
-operator("__matmul__", "__rmatmul__")(matmul)
 
 
 def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:

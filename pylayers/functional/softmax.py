@@ -8,7 +8,8 @@ from typing import Any
 from pylayers.autograd import Function, Tensor
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
-from pylayers.ops import softmax as ops
+from pylayers.ops.softmax import softmax as normalize
+from pylayers.ops.softmax import softmax_backward
 
 Array = Any
 
@@ -18,14 +19,14 @@ class Softmax(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Array, axis: int, log: bool) -> Array:
-        y = ops.softmax(x, axis, log)
+        y = normalize(x, axis, log)
         ctx.axis, ctx.log = axis, log
         ctx.save(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array, None, None]:
-        return ops.softmax_backward(dy, ctx.saved[0], ctx.axis, ctx.log), None, None
+        return softmax_backward(dy, ctx.saved[0], ctx.axis, ctx.log), None, None
 
 
 @tensor_method

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pylayers.arrays import namespace
 from pylayers.autograd import Tensor
@@ -41,6 +41,10 @@ class Module:
     _pre_hooks: dict[int, Hook]
     _hooks: dict[int, Hook]
 
+    if TYPE_CHECKING:  # parameters, buffers and modules, as they are assigned
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self) -> None:
         vars(self).update(
             training=True, _parameters={}, _buffers={}, _modules={}, _transient=set(), _pre_hooks={}, _hooks={}
@@ -51,6 +55,8 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._pre_hooks and not self._hooks:
+            return self.forward(*args, **kwargs)
         for hook in tuple(self._pre_hooks.values()):
             changed = hook(self, args)
             if changed is not None:
@@ -95,7 +101,11 @@ class Module:
             raise expected("Module", name, f"a {kind.__name__} or None", type(value).__name__, error=TypeError)
         if name not in vars(self)[table] and hasattr(self, name):
             raise expected("Module", "name", "a name that is not taken", repr(name), error=KeyError)
-        vars(self)[table][name] = value
+        self._put(table, name, value)
+
+    def _put(self, table: str, name: str, value: Any) -> None:
+        # Also an ordinary attribute, so that reading it takes no search.
+        vars(self)[table][name] = vars(self)[name] = value
 
     def __setattr__(self, name: str, value: Any) -> None:
         for table, kind in (("_parameters", Parameter), ("_modules", Module)):
@@ -105,29 +115,21 @@ class Module:
                 for other in ("_parameters", "_modules", "_buffers"):
                     if other != table:
                         vars(self)[other].pop(name, None)
-                vars(self).pop(name, None)
-                vars(self)[table][name] = value
+                self._put(table, name, value)
                 return
         for table, wanted in (("_parameters", Parameter), ("_modules", Module), ("_buffers", Tensor)):
             if name in vars(self).get(table, ()):
                 if value is not None and not isinstance(value, wanted):
                     got = type(value).__name__
                     raise expected("Module", name, f"a {wanted.__name__} or None", got, error=TypeError)
-                vars(self)[table][name] = value
+                self._put(table, name, value)
                 return
         super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        for table in ("_parameters", "_modules", "_buffers"):
-            if name in vars(self).get(table, ()):
-                return vars(self)[table][name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
         for table in ("_parameters", "_modules", "_buffers"):
             if name in vars(self)[table]:
                 del vars(self)[table][name]
-                return
         super().__delattr__(name)
 
     def __dir__(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from pylayers import backends
 from pylayers.backends.protocol import AdamRates, BiasCorrection
 from pylayers.ops import checks
-from pylayers.ops.gradient_norm import check_lists, check_steps
+from pylayers.ops.gradient_norm import check_lists, check_steps, check_writable
 
 Array = Any
 
@@ -34,6 +34,7 @@ def adam(
     check_lists("adam", parameters, gradients=gradients)
     check_lists("adam", parameters, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs)
     check_steps("adam", steps, len(parameters))
+    check_writable("adam", parameters=parameters, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, steps=steps)
     checks.choice("adam", "bias_correction", rates.bias_correction, BIAS_CORRECTIONS)
     if not parameters:
         return

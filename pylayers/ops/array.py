@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import functools
+import importlib.util
 from typing import Any
 
 import numpy as np
 
 from pylayers import arrays, dtypes
 from pylayers.errors import expected
+from pylayers.exchange import entered
+from pylayers.torch_arrays import TorchArray
 
 Array = Any
 
@@ -31,25 +34,16 @@ def as_operand(op: str, x: Any) -> Any:
     """
     if type(x) in PLAIN or arrays.is_array(x):
         return x
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, torch.Tensor):
-        return _from_torch(op, torch, x)
-    if hasattr(x, "__cuda_array_interface__"):
-        return arrays.cupy_library().namespace.asarray(x)
-    if hasattr(x, "__dlpack_device__"):
-        on_host = x.__dlpack_device__()[0] == 1  # kDLCPU
-        return (np if on_host else arrays.cupy_library().namespace).from_dlpack(x)
-    return x
+    array = entered(op, x)[0]
+    if isinstance(array, TorchArray) and has_cupy():
+        return arrays.cupy_library().namespace.from_dlpack(x)  # which has all of NumPy's functions
+    return array
 
 
-def _from_torch(op: str, torch: Any, x: Any) -> Array:
-    if x.requires_grad:
-        hint = "detach it, or use pylayers.torch, which records on torch's own tape"
-        raise expected(op, "x", "a torch tensor without history", "one that requires grad", hint, TypeError)
-    if x.device.type != "cpu":
-        return arrays.cupy_library().namespace.from_dlpack(x)
-    # NumPy knows bfloat16 only by ml_dtypes, torch only its own.
-    return x.view(torch.int16).numpy().view(dtypes.bfloat16) if x.dtype == torch.bfloat16 else x.numpy()
+@functools.cache
+def has_cupy() -> bool:
+    """Whether CuPy is installed."""
+    return importlib.util.find_spec("cupy") is not None
 
 
 def is_number(x: object) -> bool:

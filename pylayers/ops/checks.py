@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from pylayers import arrays
+from pylayers.backends.sizes import FLOATING
 from pylayers.errors import expected
 
 Array = Any
 
-FLOATING = frozenset({"float16", "bfloat16", "float32", "float64"})
 INTEGER = frozenset({"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
 
 
@@ -19,7 +19,7 @@ def floating(op: str, name: str, x: Array) -> None:
     """TypeError unless x is an array of a floating dtype in native byte order."""
     if not arrays.is_array(x):
         raise expected(op, name, "an array", type(x).__name__, error=TypeError)
-    if x.dtype.name not in FLOATING or not x.dtype.isnative:
+    if x.dtype not in FLOATING:
         raise expected(op, name, "dtype float16, bfloat16, float32 or float64", x.dtype.str, error=TypeError)
 
 
@@ -33,6 +33,9 @@ def integer(op: str, name: str, x: Array, hint: str = "") -> None:
 
 def same_dtype(op: str, name: str, x: Array, of_name: str, of: Array) -> None:
     """TypeError unless x is a floating array with the dtype of `of`, itself a floating array."""
+    kind = type(x)
+    if kind is type(of) and kind in arrays.libraries and x.dtype is of.dtype and x.dtype in FLOATING:
+        return
     floating(op, of_name, of)
     floating(op, name, x)
     if x.dtype != of.dtype:
@@ -42,7 +45,7 @@ def same_dtype(op: str, name: str, x: Array, of_name: str, of: Array) -> None:
 
 def shape(op: str, name: str, x: Array, wanted: tuple[int, ...], hint: str = "") -> None:
     """ValueError unless x has exactly this shape."""
-    if tuple(x.shape) != tuple(wanted):
+    if x.shape != wanted and tuple(x.shape) != tuple(wanted):
         raise expected(op, name, f"shape {tuple(wanted)}", tuple(x.shape), hint)
 
 

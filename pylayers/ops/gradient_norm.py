@@ -42,6 +42,15 @@ def check_lists(op: str, parameters: Sequence[Array], **others: Sequence[Array |
                 raise expected(op, f"{name}[{index}]", wanted, arrays.device(value), error=TypeError)
 
 
+def check_writable(op: str, **lists: Sequence[Array | None]) -> None:
+    """TypeError for an array that is to change and may not, as some libraries export theirs."""
+    for name, values in lists.items():
+        for index, value in enumerate(values):
+            if value is not None and not getattr(getattr(value, "flags", None), "writeable", True):
+                wanted, hint = "memory that may be written", "pass a copy"
+                raise expected(op, f"{name}[{index}]", wanted, "a read-only array", hint, TypeError)
+
+
 def check_steps(op: str, steps: Sequence[Array], count: int) -> None:
     """One int32 array of 2 for each of `count` parameters."""
     if len(steps) != count:

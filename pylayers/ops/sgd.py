@@ -7,7 +7,7 @@ from typing import Any
 
 from pylayers import backends
 from pylayers.backends.protocol import SgdRates
-from pylayers.ops.gradient_norm import check_lists, check_steps
+from pylayers.ops.gradient_norm import check_lists, check_steps, check_writable
 
 Array = Any
 
@@ -27,6 +27,7 @@ def sgd(
     """
     check_lists("sgd", parameters, gradients=gradients, momenta=momenta)
     check_steps("sgd", steps, len(parameters))
+    check_writable("sgd", parameters=parameters, momenta=momenta, steps=steps)
     if not parameters:
         return
     backends.of("sgd", *parameters, norm).sgd(parameters, gradients, momenta, steps, rates, norm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pylayers.autograd import Tensor
-from pylayers.ops import gradient_norm as ops
+from pylayers.ops.gradient_norm import gradient_norm as norm
 
 
 def gradient_norm(parameters: Iterable[Tensor] | Tensor) -> Tensor:
@@ -15,4 +15,4 @@ def gradient_norm(parameters: Iterable[Tensor] | Tensor) -> Tensor:
     ValueError when no parameter has a gradient.
     """
     listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return Tensor(ops.gradient_norm([p.grad.array for p in listed if p.grad is not None]))
+    return Tensor(norm([p.grad.array for p in listed if p.grad is not None]))

@@ -74,7 +74,7 @@ def _header(out: Console, options: Options, placement: devices.Placement, images
         "backend": placement.backend,
         "device": placement.device,
         "dtype": "float32",
-        "precision": "highest (float32 products in float32)",
+        "precision": context.describe_precision(),
         "seed": str(options.seed),
     }
     if placement.missing:

@@ -70,6 +70,18 @@ def derivative(saved: Array, activation: Activation) -> Array:
     raise NotImplementedError(f"activation '{activation}' has no reference derivative")
 
 
+def differentiate(dx: Array, dy: Array, saved: Array, activation: Activation) -> None:
+    """dx = dy activation'(.); dx may be dy."""
+
+    def work(dx: Array, dy: Array, saved: Array) -> None:
+        if activation == "relu":
+            keep(dy, ~(saved <= 0), dx)  # not saved > 0: NaN lets the gradient pass, as in torch
+        else:
+            np.multiply(dy, derivative(saved, activation), out=dx)
+
+    elementwise(work, dx, dy, saved)
+
+
 @operation()
 def activation_forward(x: Array, activation: Activation) -> Array:
     """As `protocol.Backend.activation_forward`."""
@@ -87,12 +99,5 @@ def activation_forward(x: Array, activation: Activation) -> Array:
 def activation_backward(dy: Array, saved: Array, activation: Activation) -> Array:
     """As `protocol.Backend.activation_backward`."""
     dx = arrays.empty_like(dy)
-
-    def work(dx: Array, dy: Array, saved: Array) -> None:
-        if activation == "relu":
-            keep(dy, ~(saved <= 0), dx)  # not saved > 0: NaN lets the gradient pass, as in torch
-        else:
-            np.multiply(dy, derivative(saved, activation), out=dx)
-
-    elementwise(work, dx, dy, saved)
+    differentiate(dx, dy, saved, activation)
     return dx

@@ -1,14 +1,18 @@
-"""y = activation(a @ b + bias) on BLAS, and the sums over columns that are the gradients of biases."""
+"""y = activation(alpha a @ b + bias + beta residual) on BLAS, and the sums over columns that are bias gradients."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Activation, Array
-from pylayers.backends.reference.activation import activate
-from pylayers.backends.reference.precision import operation
+from pylayers.backends.protocol import Activation, Array, Precision
+from pylayers.backends.reference.activation import activate, differentiate
+from pylayers.backends.reference.precision import cast_to, operation, widened
+from pylayers.backends.sizes import product_dtype
 
+LONGEST_INT8 = 2**17 - 1  # elements of -128 each whose squares still add up to an int32
 BLOCK = 256  # rows that column_sum adds up at a time
 
 
@@ -20,21 +24,79 @@ def blas_matrix(x: Array) -> Array:
     return x if readable else np.ascontiguousarray(x)
 
 
-@operation()
-def gemm(a: Array, b: Array, bias: Array | None = None, activation: Activation | None = None) -> Array:
-    """As `protocol.Backend.gemm`; y is C-contiguous."""
-    y = arrays.library(a).empty((*a.shape[:2], b.shape[2]), a.dtype, arrays.device(a))
-    np.matmul(blas_matrix(a), blas_matrix(b), out=y)
-    if bias is not None:
-        y += bias
-    if activation is not None:
-        activate(y, activation)
+def gemm(
+    a: Array,
+    b: Array,
+    bias: Array | None = None,
+    activation: Activation | None = None,
+    *,
+    residual: Array | None = None,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    scale_a: Array | None = None,
+    scale_b: Array | None = None,
+    saved: Array | None = None,
+    out_dtype: Any = None,
+    precision: Precision = "float32",
+    column_sums: bool = False,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+) -> Any:
+    """As `protocol.Backend.gemm`; y is C-contiguous and float32 products are never less than float32."""
+    a, b = a.swapaxes(-1, -2) if transpose_a else a, b.swapaxes(-1, -2) if transpose_b else b
+    scaled = scale_a is not None or scale_b is not None
+    dtype = product_dtype(a.dtype, out_dtype, scaled)
+    if dtype == np.int32:
+        if not (bias is residual is saved is activation is None and alpha == 1 and not column_sums):
+            raise NotImplementedError("gemm: exact int32 products have no epilogue; ask for a float out_dtype")
+        return integer_product(a, b, dtype)
+    with np.errstate(all="ignore"):  # NaN and infinity propagate; they are answers, not accidents
+        y = product(a, b)
+        if alpha != 1:
+            y *= alpha
+        if scale_a is not None:
+            y *= scale_a[:, None]
+        if scale_b is not None:
+            y *= scale_b
+        if bias is not None:
+            y += widened(bias)
+        if residual is not None:
+            y += widened(residual) if beta == 1 else beta * widened(residual)
+        if activation is not None and saved is not None:
+            differentiate(y, y, widened(saved), activation)
+        elif activation is not None:
+            activate(y, activation)
+        sums = _column_sum(y.reshape(-1, y.shape[-1], 1)) if column_sums else None
+        if y.dtype != dtype:
+            y = cast_to(y, dtype)
+    return (y, sums) if column_sums else y
+
+
+def product(a: Array, b: Array) -> Array:
+    """a @ b in a new array of the dtype in which it is computed: float64, or float32 for all that is narrower."""
+    dtype = a.dtype if a.dtype.itemsize == 8 else np.dtype(np.float32)
+    if a.dtype == np.int8:
+        return integer_product(a, b, dtype)
+    y = arrays.library(a).empty((*a.shape[:-1], b.shape[-1]), dtype, arrays.device(a))
+    a, b = (blas_matrix(x if x.dtype == dtype else cast_to(x, dtype)) for x in (a, b))
+    np.matmul(a, b, out=y)
     return y
+
+
+def integer_product(a: Array, b: Array, dtype: Any) -> Array:
+    """The exact a @ b of int8, rounded once where dtype is float32: float64 holds sums of 2^39 such products."""
+    if dtype == np.int32 and a.shape[2] > LONGEST_INT8:
+        raise NotImplementedError(f"gemm: int8 products over more than {LONGEST_INT8} elements may not fit int32")
+    return product(cast_to(a, np.float64), cast_to(b, np.float64)).astype(dtype)
 
 
 @operation()
 def column_sum(x: Array) -> Array:
     """As `protocol.Backend.column_sum`."""
+    return _column_sum(x)
+
+
+def _column_sum(x: Array) -> Array:
     o, c, i = x.shape
     rows = x.transpose(0, 2, 1)
     if not rows.flags.c_contiguous:

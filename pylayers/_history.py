@@ -1,0 +1,54 @@
+"""What the tape keeps of a tensor's past: the changes of its memory in place, and where a saved array came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pylayers import arrays
+
+if TYPE_CHECKING:
+    from pylayers._tensor import Tensor
+
+Array = Any
+DETACHED = -1  # the history of a tensor that has none to go stale
+
+
+class Version:
+    """Counts the in-place changes of one piece of memory; shared by all tensors that are views of it."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.recorded = 0  # how many of them the tape knows: those make the history of the other views stale
+
+
+def begin(x: Tensor, array: Array) -> Tensor:
+    """x as a tensor without history. What every call asks stands in x itself, found sooner than in its class."""
+    x.array = array
+    x.grad_fn = x._version = None
+    x._requires_grad = False
+    x.output_index = x.history = 0
+    return x
+
+
+def root_of(x: Array) -> Array:
+    """The array that owns the memory of x."""
+    while type(x.base) is type(x):
+        x = x.base
+    return x
+
+
+def seen(saved: Array, known: list[Tensor]) -> tuple[Version, int] | None:
+    """The version of what is saved, if it lies in the memory of a known tensor."""
+    for x in known:
+        if saved is x.array:
+            version = x._version or x.version
+            return version, version.changes
+    if isinstance(saved, np.generic) or not arrays.is_array(saved):
+        return None
+    root = root_of(saved)
+    for x in known:
+        if root_of(x.array) is root:
+            return x.version, x.version.changes
+    return None
