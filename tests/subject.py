@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,15 +36,30 @@ def map_arrays(change: Callable[[Array], Array], value: Any) -> Any:
     return change(value) if arrays.is_array(value) else value
 
 
-def same_strides(x: np.ndarray, empty: Callable[..., Array], strided: Callable[..., Array]) -> Array:
-    """A copy of x with the strides of x, in memory that holds no more than x spans; gaps are whatever `empty` gives."""
+ALIGNED = {"gemm"}  # whose kernels are chosen by the operands' addresses, modulo 16 bytes
+
+
+def same_strides(x: np.ndarray, empty: Callable[..., Array], strided: Callable[..., Array], align: int = 1) -> Array:
+    """A copy of x with the strides of x, in memory that holds no more than x spans; gaps are whatever `empty` gives.
+
+    With `align` the copy's address is that of x modulo so many bytes; up to as many are behind it.
+    """
     reach = [(n - 1) * stride // x.itemsize for n, stride in zip(x.shape, x.strides)] if x.size else []
     low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
-    memory = empty((high - low + 1,) if x.size else (0,), x.dtype)
-    copy = strided(memory[-low:], x.shape, x.strides)
+    count = high - low + 1 if x.size else 0
+    # `empty` ends at a multiple of `align`, and the first element in memory lies at `lowest`.
+    lowest = x.__array_interface__["data"][0] + low * x.itemsize
+    behind = -(lowest + count * x.itemsize) % align // x.itemsize
+    copy = strided(empty((count + behind,), x.dtype)[-low:], x.shape, x.strides)
     if x.size:
         copy[...] = x
     return copy
+
+
+def strided(memory: np.ndarray, shape: Any, strides: Any) -> np.ndarray:
+    """NumPy's `as_strided`, which does not know the dtypes of ml_dtypes."""
+    bits = memory.view(f"u{memory.itemsize}")
+    return np.lib.stride_tricks.as_strided(bits, shape, strides).view(memory.dtype)
 
 
 class Subject:
@@ -53,13 +69,13 @@ class Subject:
         self.name = name
         self.backend = backends.load(name)
 
-    def place(self, x: np.ndarray) -> Array:
+    def place(self, x: np.ndarray, align: int = 1) -> Array:
         """x where the backend works, its strides kept, flush against memory that nobody may touch."""
         if self.name == "cuda":
             import cupy
 
-            return same_strides(x, cupy.empty, cupy.lib.stride_tricks.as_strided)
-        return same_strides(x, emulated.guarded_empty, np.lib.stride_tricks.as_strided)
+            return same_strides(x, cupy.empty, cupy.lib.stride_tricks.as_strided, align)
+        return same_strides(x, emulated.guarded_empty, strided, align)
 
     def take(self, x: Array) -> np.ndarray:
         return x.get() if self.name == "cuda" else np.array(x)
@@ -88,11 +104,13 @@ class Subject:
         """The op's result; asserts that inputs stay untouched and that no output depends on what its memory held."""
         results = []
         for fill in (0xFF, 0x7E):  # NaN, and 8.5e37
-            placed = map_arrays(self.place, args)
+            place = functools.partial(self.place, align=16 if op in ALIGNED else 1)
+            placed, named = map_arrays(place, args), map_arrays(place, list(options.values()))
             with self.poisoned(fill):
-                result = getattr(self.backend, op)(*placed, **options)
+                result = getattr(self.backend, op)(*placed, **dict(zip(options, named)))
             results.append(map_arrays(self.take, result))
-            map_arrays_pairs(assert_identical, placed, args, self.take, f"{op} changed an input")
+            given = [*args, *options.values()]
+            map_arrays_pairs(assert_identical, [*placed, *named], given, self.take, f"{op} changed an input")
         map_arrays_pairs(assert_identical, results[1], results[0], self.take, f"{op} depends on what its outputs held")
         return results[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from bounds import assert_as_good, reference, truth
+from bounds import assert_as_good, assert_within, reference, truth
 from layouts import LAYOUTS
 from subject import Subject
 
@@ -35,6 +35,18 @@ def test_shapes(on: Subject, shape: tuple[int, ...], activation: str) -> None:
 def test_strides(on: Subject, layout: str, activation: str) -> None:
     rng = np.random.default_rng(2)
     check(on, *(rng.standard_normal((3, 5, 7)).astype(np.float32) for _ in range(2)), activation, LAYOUTS[layout])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bits_are_float32_rounded_once(on: Subject, dtype: str, activation: str) -> None:
+    rng = np.random.default_rng(4)
+    x, dy = (rng.standard_normal((3, 70)).astype(dtype) for _ in range(2))
+    kept = saved(x, activation)
+    unit = {"bfloat16": 2.0**-8, "float16": 2.0**-11}[dtype]
+    for op, args in [("activation_forward", (x, activation)), ("activation_backward", (dy, kept, activation))]:
+        want = getattr(reference, op)(*[np.asarray(a, np.float64) if isinstance(a, np.ndarray) else a for a in args])
+        assert_within(on(op, *args), want, unit * np.abs(want) + 2.0**-24, f"{op} {activation}")
 
 
 def test_operands_of_different_strides(on: Subject) -> None:

@@ -22,7 +22,7 @@ import pytest
 from pylayers import info
 
 ROOT = Path(__file__).parents[1]
-HOST_ONLY = {"runtime", "tensor_list"}  # a .cu without kernels of its own
+HOST_ONLY = {"gemm_plan", "runtime", "runtime_tensor_map", "tensor_list", "tensor_map"}  # have no kernel of their own
 
 
 def complaints(log: str) -> list[str]:

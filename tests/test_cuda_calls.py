@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import emulated
@@ -22,9 +22,16 @@ def gpu() -> Iterator[fake_cuda.FakeCuda]:
         yield fake
 
 
+def run(backend: str, op: str, place: Callable[[np.ndarray], Any]) -> Any:
+    """The case on arrays that `place` makes."""
+    args = map_arrays(place, OPS[op])
+    named = args[-1] if isinstance(args[-1], dict) else {}
+    named = {name: map_arrays(place, value) for name, value in named.items()}
+    return getattr(backends.load(backend), op.partition("/")[0])(*args[: -1 if named else None], **named)
+
+
 def call(gpu: fake_cuda.FakeCuda, op: str, device: int = 0) -> Any:
-    args = map_arrays(lambda x: gpu.array(x, device), OPS[op])
-    return getattr(backends.load("cuda"), op)(*args)
+    return run("cuda", op, lambda x: gpu.array(x, device))
 
 
 def plain(kernel: str) -> str:
@@ -34,7 +41,10 @@ def plain(kernel: str) -> str:
 
 def test_every_kernel_op_has_a_case() -> None:
     ops = {name for name in vars(Backend) if not name.startswith("_")}
-    assert ops - set(OPS) == {"average_pool_forward", "average_pool_backward"}  # what has no kernel yet
+    assert ops - {name.partition("/")[0] for name in OPS} == {
+        "average_pool_forward",
+        "average_pool_backward",
+    }  # what has no kernel yet
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -43,7 +53,7 @@ def test_launches_are_those_of_the_emulator(gpu: fake_cuda.FakeCuda, op: str) ->
     recorded = [(r.kernel, r.blocks) for r in gpu.launches() if r.kernel != "upload"]
     module = emulated.load()
     module.clear_launches()
-    getattr(backends.load("emulated"), op)(*map_arrays(np.array, OPS[op]))
+    run("emulated", op, np.array)
     ran = [(kernel, blocks) for kernel, blocks, *_ in module.launches()]
     assert [blocks for _, blocks in recorded] == [blocks for _, blocks in ran]
     assert [plain(name) for name, _ in recorded] == [plain(name) for name, _ in ran]
@@ -92,3 +102,14 @@ def test_work_lists_are_uploaded_in_the_stream(gpu: fake_cuda.FakeCuda) -> None:
     call(gpu, "gradient_norm")
     names = [plain(r.kernel) for r in gpu.launches()]
     assert names == ["upload", "GradientNormChunk", "GradientNormSum"]
+
+
+def test_a_product_with_a_long_k_has_a_workspace(gpu: fake_cuda.FakeCuda) -> None:
+    """Asked for by the plan during the call, after the outputs; other products have none."""
+    call(gpu, "gemm/16 bits")
+    assert [dtype for _, dtype, _ in gpu.allocations] == ["bfloat16"]
+    gpu.allocations.clear()
+    call(gpu, "gemm/long", device=1)
+    assert [(dtype, device) for _, dtype, device in gpu.allocations] == [
+        ("bfloat16", 1), ("float32", 1), ("uint8", 1)
+    ]  # fmt: skip

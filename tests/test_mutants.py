@@ -6,9 +6,11 @@ thousand of them cost minutes: the ordinary tests run many more.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import emulated
+import gemm_cases
 import mutants
 import numpy as np
 import pytest
@@ -18,10 +20,13 @@ import test_attention
 import test_conv
 import test_cross_entropy
 import test_gemm
+import test_gemm_huge
+import test_gemm_sm80
 import test_norm
 import test_pool
 import test_softmax
 from bounds import reference
+from gemm_cases import integers
 from layouts import LAYOUTS
 from subject import Subject
 
@@ -33,18 +38,76 @@ def rng() -> np.random.Generator:
 
 
 def gemm(on: Subject) -> None:
-    a, b, bias = (test_gemm.integers(rng(), *shape) for shape in [(2, 33, 70), (2, 70, 35), (35,)])
+    a, b, bias = (integers(rng(), shape, "float32") for shape in [(2, 33, 70), (2, 70, 35), (35,)])
     want = np.einsum("zmk,zkn->zmn", a, b)
     swapped = LAYOUTS["last_two_swapped"]
-    np.testing.assert_array_equal(on("gemm", swapped(a), b, bias, "relu"), np.maximum(want + bias, 0))
-    np.testing.assert_array_equal(on("gemm", a, swapped(b), None, None, "simt_64x64x16"), want)
-    np.testing.assert_array_equal(on("gemm", a, b, None, None, "simt_128x128x8"), want)
+    got = on("gemm", swapped(a), b, bias, "relu", variant="simt_32x32x32*2")
+    np.testing.assert_array_equal(got, np.maximum(want + bias, 0))
+    np.testing.assert_array_equal(on("gemm", a, swapped(b), variant="simt_64x64x16*1"), want)
+    np.testing.assert_array_equal(on("gemm", a, b, variant="simt_128x128x8*1"), want)
+
+
+def hopper(on: Subject, name: str, dtype: str, left: str, right: str) -> None:
+    """Blocks that walk over ragged tiles of two batches, stages that come round, both ways to y."""
+    row = next(row for row in test_gemm.ROWS if (row.name, row.a, row.b) == (name, dtype, dtype))
+    long = 2, row.tile_m + 9, row.tile_n + 8, (row.stages + 1) * row.tile_k + 8
+    for shape, splits in [(long, 1), ((1, 9, 7, 5 * row.tile_k), 2)]:
+        a, b = test_gemm.draw(row, shape, low=-2)
+        a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
+        for out_dtype in test_gemm.output_dtypes(row):
+            test_gemm.assert_exact(on, row, a, b, splits=splits, out_dtype=out_dtype)
+    test_gemm.assert_exact(on, row, np.broadcast_to(a, (2, *a.shape[1:])), np.broadcast_to(b, (2, *b.shape[1:])))
+    a, b = test_gemm.draw(row, (1, 20, row.tile_n, 40))  # the last store has something to store
+    test_gemm.assert_exact(on, row, gemm_cases.put(a, left), gemm_cases.put(b, right))
+    a, b = test_gemm.draw(row, (1, 20, 40, 40))
+    a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
+    out_dtype = next(out for out in test_gemm.output_dtypes(row) if out != "int32")
+    test_gemm.assert_epilogue(on, row, a, b, "scales_of_all", out_dtype, 3)
+
+
+HOPPER: list[Detector] = [
+    functools.partial(hopper, name=name, dtype=dtype, left=left, right=right)
+    for name, dtype, left, right in [
+        ("sm90_128x256x64_cluster2", "bfloat16", "rows", "columns"),
+        ("sm90_128x256x64_cluster2", "bfloat16", "columns", "rows"),
+        ("sm90_128x128x64_pingpong", "float16", "columns", "rows"),
+        ("sm90_64x64x64", "bfloat16", "rows", "rows"),
+        ("sm90_128x128x32_gather", "float32", "gaps", "backwards"),
+        ("sm90_128x128x128", "float8_e4m3fn", "rows", "columns"),
+        ("sm90_128x128x128_gather", "int8", "offset_1", "dense"),
+    ]
+]
+
+
+def many_tiles(on: Subject) -> None:
+    """More than a band of tiles along m, and a second along n that begins where the first ends."""
+    row = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x64", "bfloat16"))
+    a, b = test_gemm.draw(row, (2, 600, 125, 8))
+    test_gemm.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
+
+
+def ampere(on: Subject) -> None:
+    test_gemm_sm80.detect_faults()
+
+
+def epilogues(on: Subject) -> None:
+    row = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x64", "bfloat16"))
+    whole = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x128", "int8"))
+    for seed, name in enumerate(test_gemm.EPILOGUES):
+        for splits in (1, 2):
+            a, b = test_gemm.draw(row, (2, 21, 35, 128), seed)
+            a, b = gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns")
+            test_gemm.assert_epilogue(on, row, a, b, name, ("bfloat16", "float32")[seed % 2], seed, splits)
+    a, b = test_gemm.draw(whole, (2, 21, 33, 128))
+    test_gemm.assert_exact(on, whole, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
+    a, b = (np.full(shape, 50).astype(row.a) for shape in [(1, 8, 128), (1, 128, 8)])
+    test_gemm.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"), out_dtype="float32")
 
 
 def column_sum(on: Subject) -> None:
     for shape in [(2101, 33, 1), (3, 2, 1101)]:
         for layout in ("contiguous", "stepped"):
-            x = test_gemm.integers(rng(), *shape)
+            x = integers(rng(), shape, "float32")
             np.testing.assert_array_equal(on("column_sum", LAYOUTS[layout](x)), x.sum((0, 2)))
 
 
@@ -128,7 +191,14 @@ def optimizers(on: Subject) -> None:
 ROWS: list[Detector] = [softmax, norm, cross_entropy]
 # Where a bug of each file shows.
 DETECTORS: dict[str, list[Detector]] = {
-    "gemm_simt.cuh": [gemm],
+    "gemm_simt.cuh": [gemm, test_gemm_huge.far],
+    "gemm_sm90.cuh": [*HOPPER, many_tiles, test_gemm_huge.far_gathered],
+    "gemm_sm80.cuh": [ampere],
+    "core/operand_tile.cuh": [ampere],
+    "gemm_sum.cuh": [epilogues],
+    "core/epilogue.cuh": [epilogues, test_gemm_huge.far_rows],
+    "core/raster.cuh": [many_tiles, *HOPPER],
+    "core/ring.cuh": HOPPER,
     "conv_simt.cuh": [conv],
     "pool.cuh": [pool],
     "elementwise.cuh": [activation],
@@ -153,7 +223,7 @@ DETECTORS: dict[str, list[Detector]] = {
 def on() -> Iterator[Subject]:
     """The kernels with their planted bugs, none active yet, in the race build and planned for one multiprocessor."""
     module = emulated.load("race", mutants=True)
-    with emulated.schedule("random", 1, module=module), emulated.device_spec(sms=1, module=module):
+    with emulated.schedule("random", 1, module, "late"), emulated.device_spec(sms=1, module=module):
         yield Subject("emulated")
     emulated.load()
 
@@ -171,23 +241,29 @@ def noticed(on: Subject, detectors: list[Detector]) -> bool:
 @pytest.mark.parametrize("file", DETECTORS)
 def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Callable[[str, object], None]) -> None:
     module = on.backend.module  # type: ignore[attr-defined]
-    module.clear_sites()
-    assert not noticed(on, DETECTORS[file]), "the kernels as they are were refused"
+    visitors: dict[emulated.Site, list[Detector]] = {}
+    for detect in DETECTORS[file]:
+        module.clear_sites()
+        assert not noticed(on, [detect]), "the kernels as they are were refused"
+        for site in emulated.sites(module=module):
+            if f"kernels/{file}:" in site.where:
+                visitors.setdefault(site, []).append(detect)
     survivors = []
     rows = [row for row in mutants.numbered() if row[1] == file]
     for number, _, good, bad in rows:
         with emulated.mutant(number, module=module):
             if not noticed(on, DETECTORS[file]):
                 survivors.append(f"{good}  ->  {bad}")
-    sites = [site for site in emulated.sites(module=module) if f"kernels/{file}:" in site.where]
-    for site in sites:
+    for site, detectors in visitors.items():
         with emulated.dropped(site, module=module):
-            if not noticed(on, DETECTORS[file]):
+            if not noticed(on, detectors):
                 survivors.append(f"dropped {site}")
-    record_property("mutants", [len(rows) + len(sites) - len(survivors), len(rows) + len(sites)])
+    planted = len(rows) + len(visitors)
+    record_property("mutants", [planted - len(survivors), planted])
     assert not survivors, "\n".join(survivors)
 
 
 def test_every_kernel_file_has_its_bugs() -> None:
     files = {str(p.relative_to(emulated.ROOT / "kernels")) for p in (emulated.ROOT / "kernels").rglob("*.cuh")}
-    assert files - {"core/ptx.cuh", "core/kernel.cuh"} == set(DETECTORS)  # those two compute nothing
+    computing_nothing = {"core/ptx.cuh", "core/kernel.cuh", "core/layout.cuh", *(f for f in files if "core/ptx/" in f)}
+    assert files - computing_nothing == set(DETECTORS)

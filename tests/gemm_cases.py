@@ -1,0 +1,189 @@
+"""Matrix products to test: rows of the variant tables, operands of every layout, exact and float64 truth, bounds."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from bounds import UNIT
+from subject import Subject
+
+from pylayers import backends
+
+Array = Any
+reference = backends.load("reference")
+
+
+class Row(NamedTuple):
+    """A row of the tables of `csrc/gemm*.cu`, as the module lists them."""
+
+    name: str
+    a: str
+    b: str
+    precision: str
+    capability: int
+    tile_m: int
+    tile_n: int
+    tile_k: int
+    stages: int
+    cluster: int
+    shared_bytes: int
+
+    def __str__(self) -> str:
+        types = self.precision if self.precision == "tf32" else self.a if self.a == self.b else f"{self.a}-{self.b}"
+        return f"{self.name}-{types}"
+
+    @property
+    def instruction_k(self) -> int:
+        """The k of one matrix instruction; 1 for fused multiply-adds."""
+        return 32 // np.dtype(self.a).itemsize if self.capability else 1
+
+    @property
+    def long_k(self) -> int:
+        """So many that every stage is used more than twice."""
+        return 2 * self.stages * self.tile_k + 1
+
+
+@functools.cache
+def rows(module: Any) -> tuple[Row, ...]:
+    """The distinct variants: a name stands in its table once for each way that operands may lie."""
+    return tuple(dict.fromkeys(Row(*row) for row in module.gemm_rows()))
+
+
+# -------------------------------------------------------------------------------------------------------- operands
+
+
+def _at_offset(x: np.ndarray, elements: int) -> np.ndarray:
+    memory = np.empty(x.size + elements, x.dtype)
+    memory[elements:] = x.ravel()
+    return memory[elements:].reshape(x.shape)
+
+
+def _gapped(x: np.ndarray) -> np.ndarray:
+    memory = np.empty([2 * n for n in x.shape], x.dtype)
+    memory[:, ::2, ::2] = memory[:, 1::2, 1::2] = np.nan if x.dtype.kind not in "iu" else 113
+    view = memory[(slice(None, None, 2),) * 3]
+    view[...] = x
+    return view
+
+
+def _backwards(x: np.ndarray) -> np.ndarray:
+    every = (slice(None, None, -1),) * 3
+    return np.ascontiguousarray(x[every])[every]
+
+
+def _padded(x: np.ndarray, columns: int) -> np.ndarray:
+    memory = np.empty((x.shape[0], x.shape[1], x.shape[2] + columns), x.dtype)
+    view = memory[:, :, : x.shape[2]]
+    view[...] = x
+    return view
+
+
+def _aligned(x: np.ndarray) -> np.ndarray:
+    """Rows that begin at multiples of 16 bytes."""
+    return _padded(x, -x.shape[2] % (16 // x.itemsize))
+
+
+def _swapped(layout: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: layout(np.ascontiguousarray(x.swapaxes(1, 2))).swapaxes(1, 2)
+
+
+# (batches, rows, columns) in memory; those called aligned meet what TMA and 16-byte copies ask for.
+ALIGNED: dict[str, Callable[[np.ndarray], np.ndarray]] = {"rows": _aligned, "columns": _swapped(_aligned)}
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    **ALIGNED,
+    "dense": np.ascontiguousarray,
+    "dense_columns": _swapped(np.ascontiguousarray),
+    "gaps": _gapped,
+    "backwards": _backwards,
+    "same_rows": lambda x: np.broadcast_to(x[:, :1], x.shape),
+    "same_columns": lambda x: np.broadcast_to(x[:, :, :1], x.shape),
+    **{f"offset_{n}": functools.partial(lambda x, n: _at_offset(x, n), n=n) for n in (1, 2, 3, 4, 7, 8, 15, 16)},
+}
+
+
+def put(x: np.ndarray, layout: str) -> np.ndarray:
+    """The values of x in another layout; the broadcast ones change them."""
+    return LAYOUTS[layout](x) if x.size else x
+
+
+def natural(row: Row) -> tuple[str, str]:
+    """How the operands lie for the variants that serve one way only: k is the inner dimension of both."""
+    return "rows", "columns"
+
+
+def serves(on: Subject, row: Row, a: Array, b: Array) -> bool:
+    """Whether the variant takes operands that lie like these."""
+    module = on.backend.module  # type: ignore[attr-defined]
+    try:
+        module.plan_gemm(a, b, False, row.precision, module.device_spec(0), row.name)
+    except ValueError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------------------------------------------------- values
+
+
+def integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, low: int = -4) -> np.ndarray:
+    """Small integers, which every dtype holds exactly."""
+    return rng.integers(low, 5, shape).astype(dtype)
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, precision: str = "float32") -> np.ndarray:
+    """Zero-mean reals; for tf32 such that rounding leaves them alone."""
+    if dtype == "int8":
+        return rng.integers(-11, 12, shape).astype(dtype)
+    x = rng.standard_normal(shape).astype(dtype)
+    return round_to_tf32(x) if precision == "tf32" else x
+
+
+def round_to_tf32(x: np.ndarray) -> np.ndarray:
+    """float32 with 10 bits of mantissa, ties away from zero."""
+    return ((x.view(np.uint32) + np.uint32(0x1000)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b in int64, for operands that hold integers."""
+    return np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
+
+
+def output_dtypes(row: Row) -> list[str]:
+    """What y may be."""
+    if row.a == "int8":
+        return ["int32", "float32", "bfloat16", "float16"]
+    if row.a.startswith("float8"):
+        return ["bfloat16", "float16", "float32"]
+    return ["float32"] if row.a == "float32" else [row.a, "float32"]
+
+
+def bound(row: Row, a: np.ndarray, b: np.ndarray, want: np.ndarray, dtype: str) -> np.ndarray:
+    """Of the product `want` in float64: rounding of sums, the accumulator's truncation, rounding of y."""
+    if row.a == "int8":
+        return UNIT[dtype] * np.abs(want) if dtype != "int32" else np.zeros_like(want)
+    wide_a, wide_b, k = a.astype(np.float64), b.astype(np.float64), a.shape[2]
+    squares = np.matmul(wide_a**2, wide_b**2)
+    u = UNIT["float32"]
+    total = 4 * u * np.sqrt(k) * (np.sqrt(squares) + np.abs(want)) + UNIT[dtype] * np.abs(want)
+    if row.capability:
+        # A tensor core cuts off what it adds: sums to 24 bits; of fp8 to 14, but only over one tile of 128 k.
+        fp8 = row.a.startswith("float8")
+        kept, span = (2.0**-13, 128) if fp8 else (2.0**-24, k)
+        total = total + kept * -(-k // row.instruction_k) * _largest_partial(wide_a, wide_b, row.instruction_k, span)
+    return total
+
+
+def _largest_partial(a: np.ndarray, b: np.ndarray, step: int, length: int) -> float:
+    """The largest sum on the way: of whole instructions of `step` k, begun anew every `length` k; or a product."""
+    batches, m, k = a.shape
+    pad = -k % step
+    parts_a = np.pad(a, ((0, 0), (0, 0), (0, pad))).reshape(batches, m, -1, step).transpose(0, 2, 1, 3)
+    parts_b = np.pad(b, ((0, 0), (0, pad), (0, 0))).reshape(batches, -1, step, b.shape[2])
+    parts = np.matmul(parts_a, parts_b)
+    count = max(-(-length // step), 1)
+    sums = [
+        np.abs(np.cumsum(parts[:, i : i + count], axis=1)).max(initial=0.0) for i in range(0, parts.shape[1], count)
+    ]
+    return max([*sums, float(np.abs(a).max(initial=0.0) * np.abs(b).max(initial=0.0))])
