@@ -100,7 +100,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "backwards": _backwards,
     "same_rows": lambda x: np.broadcast_to(x[:, :1], x.shape),
     "same_columns": lambda x: np.broadcast_to(x[:, :, :1], x.shape),
-    **{f"offset_{n}": functools.partial(lambda x, n: _at_offset(x, n), n=n) for n in (1, 2, 3, 4, 7, 8, 15, 16)},
+    **{f"offset_{n}": functools.partial(lambda x, n: _at_offset(x, n), n=n) for n in range(1, 17)},
 }
 
 
