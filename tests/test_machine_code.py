@@ -15,6 +15,8 @@ from test_build import architectures, cubins, logs, module, tool  # noqa: F401
 
 from pylayers import backends
 
+pytestmark = pytest.mark.slow  # half a minute of disassembling
+
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 BUDGETS = {"Gemm": 96, "Attention": 96, "Conv": 64}  # entries of one architecture, by family
 

@@ -238,7 +238,15 @@ def noticed(on: Subject, detectors: list[Detector]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("file", DETECTORS)
+# Their variants are many.
+SLOW = {
+    "gemm_sm90.cuh",
+    "gemm_sm80.cuh",
+    *(f"core/{name}.cuh" for name in ("epilogue", "operand_tile", "raster", "ring")),
+}
+
+
+@pytest.mark.parametrize("file", [pytest.param(f, marks=pytest.mark.slow) if f in SLOW else f for f in DETECTORS])
 def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Callable[[str, object], None]) -> None:
     module = on.backend.module  # type: ignore[attr-defined]
     visitors: dict[emulated.Site, list[Detector]] = {}
