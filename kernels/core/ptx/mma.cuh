@@ -100,7 +100,7 @@ template <int N> DEVICE void wgmma_wait() { asm volatile("wgmma.wait_group.sync.
 template <class T, int N> DEVICE void keep_registers(T (&d)[N]) {
     UNROLL
     for (int i = 0; i < N; ++i)
-        if constexpr (sizeof(T) == 4 && T(0.5f) == T(0))
+        if constexpr (std::is_integral_v<T>)
             asm volatile("" : "+r"(d[i])::"memory");
         else
             asm volatile("" : "+f"(d[i])::"memory");
