@@ -7,7 +7,9 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "csrc/launch.cuh"
@@ -55,13 +57,38 @@ struct Record {
 std::mutex mutex;  // guards everything below
 bool records_only = false;
 std::vector<Record> records;
+std::set<void const*> launched;  // kernels that went to the driver; evidence is kept by their linker names
 std::optional<DeviceSpec> planned_spec;
 std::map<int, DeviceSpec> specs;
+std::set<std::pair<void const*, int>> enlarged;  // entries that may have more than 48 KB of shared memory, by device
 
-bool note(Record const& record) {
+bool note(Record const& record, void const* entry = nullptr) {
     std::lock_guard lock(mutex);
     if (records_only) records.push_back(record);
+    if (!records_only && entry) launched.insert(entry);
     return records_only;
+}
+
+// Allows the kernel its shared memory, once on each device. That is no work of a stream: one that is being captured may
+// launch the kernel for the first time.
+void enlarge_shared_memory(Launch const& what, int device) {
+    std::lock_guard lock(mutex);
+    if (enlarged.contains({what.entry, device})) return;
+    check(cudaFuncSetAttribute(what.entry, cudaFuncAttributeMaxDynamicSharedMemorySize, what.shared_bytes),
+          "cudaFuncSetAttribute", std::string(what.name));
+    enlarged.emplace(what.entry, device);
+}
+
+// Linker names of what was launched since the last call.
+std::vector<std::string> take_launched() {
+    std::lock_guard lock(mutex);
+    std::vector<std::string> names;
+    for (void const* entry : std::exchange(launched, {})) {
+        char const* name = nullptr;
+        check(cudaFuncGetName(&name, entry), "cudaFuncGetName");
+        names.emplace_back(name);
+    }
+    return names;
 }
 
 DeviceSpec query(int device) {
@@ -93,11 +120,9 @@ void launch(Launch const& what, void** parameters, Stream stream) {
     if (what.blocks % what.cluster)
         throw std::invalid_argument(std::string(what.name) + ": a grid of clusters of " + std::to_string(what.cluster) +
                                     " holds a multiple of that, got " + std::to_string(what.blocks) + " blocks");
-    if (note({what.name, what.blocks, what.threads, what.shared_bytes, what.cluster, stream})) return;
+    if (note({what.name, what.blocks, what.threads, what.shared_bytes, what.cluster, stream}, what.entry)) return;
     DeviceGuard guard(stream.device);
-    if (what.shared_bytes > 48 * 1024)
-        check(cudaFuncSetAttribute(what.entry, cudaFuncAttributeMaxDynamicSharedMemorySize, what.shared_bytes),
-              "cudaFuncSetAttribute", std::string(what.name));
+    if (what.shared_bytes > 48 * 1024) enlarge_shared_memory(what, stream.device);
     cudaLaunchAttribute cluster{};
     cluster.id = cudaLaunchAttributeClusterDimension;
     cluster.val.clusterDim = {unsigned(what.cluster), 1, 1};
@@ -156,12 +181,12 @@ void bind_runtime(pybind11::module_& m) {
     m.def("take_records", [] {
         std::lock_guard lock(mutex);
         py::list list;
-        for (auto& r : records)
+        for (auto const& r : std::exchange(records, {}))
             list.append(py::make_tuple(r.name, r.blocks, r.threads, r.shared_bytes, r.stream.handle, r.stream.device,
                                        r.cluster));
-        records.clear();
         return list;
     });
+    m.def("take_launched", &take_launched);
     m.def("set_device_spec", [](int capability, int sms, int64_t shared_bytes, int64_t l2_bytes) {
         std::lock_guard lock(mutex);
         planned_spec = DeviceSpec{capability, sms, shared_bytes, l2_bytes};
