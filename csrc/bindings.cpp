@@ -26,6 +26,7 @@ PYBIND11_MODULE(PYLAYERS_MODULE, m) {
     m.def("device_spec", &device_spec);
     m.def("gemm_rows", &gemm_rows);
     m.def("plan_gemm", &plan_gemm);
+    m.def("plan_gemm_measured", &plan_gemm_measured);
     m.def("gemm", &gemm);
     m.def("plan_column_sum", &plan_column_sum);
     m.def("column_sum", &column_sum);

@@ -16,18 +16,25 @@ inline DTypeInfo const& dtype_named(std::string_view name) {
     throw NotImplemented("array: argument 'dtype': expected a dtype with a kernel, got " + std::string(name));
 }
 
-// Of a NumPy dtype; the objects met are kept for good, for most arrays share them.
+// NumPy dtypes and what they are; the objects met are kept for good, for most arrays share them.
+inline std::vector<std::pair<pybind11::handle, DTypeInfo const*>> met_dtypes;
+
 inline DTypeInfo const& dtype_of(pybind11::handle dtype) {
-    static std::vector<std::pair<pybind11::handle, DTypeInfo const*>> met;
     constexpr size_t kMostMet = 64;
-    for (auto const& [object, found] : met)
+    for (auto const& [object, found] : met_dtypes)
         if (object.is(dtype)) return *found;
     auto const name = dtype.attr("name").cast<std::string>();
     if (!dtype.attr("isnative").cast<bool>())
         throw NotImplemented("array: argument 'dtype': expected native byte order, got another " + name);
     DTypeInfo const& found = dtype_named(name);
-    if (met.size() < kMostMet) met.emplace_back(dtype.inc_ref(), &found);
+    if (met_dtypes.size() < kMostMet) met_dtypes.emplace_back(dtype.inc_ref(), &found);
     return found;
+}
+
+inline pybind11::object dtype_object(DType dtype) {
+    for (auto const& [object, found] : met_dtypes)
+        if (found->dtype == dtype) return pybind11::reinterpret_borrow<pybind11::object>(object);
+    return pybind11::module_::import("numpy").attr("dtype")(std::string(info(dtype).name));
 }
 
 template <class Enum, size_t N> Enum word(std::string_view text, std::pair<std::string_view, Enum> const (&words)[N]) {
@@ -104,25 +111,51 @@ template <> struct type_caster<pylayers::Stream> {
     }
 };
 
-// (function, argument) of which function(argument, bytes) gives an array, kept until the call is over.
-template <> struct type_caster<pylayers::Allocate> {
-    PYBIND11_TYPE_CASTER(pylayers::Allocate, const_name("tuple[Callable[[Any, int], Array], Any]"));
+template <> struct type_caster<pylayers::DType> {
+    PYBIND11_TYPE_CASTER(pylayers::DType, const_name("dtype"));
 
     bool load(handle source, bool) {
-        if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 2) return false;
-        pair_ = source;
-        value = {[](void* self, int64_t bytes) { return static_cast<type_caster*>(self)->allocate(bytes); }, this};
+        value = pylayers::dtype_of(source).dtype;
+        return true;
+    }
+};
+
+// (empty, device, stream): empty(shape, dtype, device) gives an array, kept until the call is over.
+template <> struct type_caster<pylayers::Caller> {
+    PYBIND11_TYPE_CASTER(pylayers::Caller, const_name("tuple[Callable[..., Array], str, tuple[int, int]]"));
+
+    bool load(handle source, bool convert) {
+        if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 3) return false;
+        make_caster<pylayers::Stream> stream;
+        if (!stream.load(PyTuple_GET_ITEM(source.ptr(), 2), convert)) return false;
+        function_ = PyTuple_GET_ITEM(source.ptr(), 0), device_ = PyTuple_GET_ITEM(source.ptr(), 1);
+        value = {allocate, this, cast_op<pylayers::Stream>(stream)};
         return true;
     }
 
   private:
-    pylayers::Array allocate(int64_t bytes) {
-        handle const function = PyTuple_GET_ITEM(pair_.ptr(), 0), argument = PyTuple_GET_ITEM(pair_.ptr(), 1);
-        return kept_.emplace_back(function(argument, bytes)).cast<pylayers::Array>();
+    static pylayers::NewArray allocate(void* self, pylayers::Array const& like) {
+        auto& caster = *static_cast<type_caster*>(self);
+        tuple shape(like.rank);
+        for (int i = 0; i < like.rank; ++i) PyTuple_SET_ITEM(shape.ptr(), i, PyLong_FromLongLong(like.shape[i]));
+        object const dtype = pylayers::dtype_object(like.dtype);
+        PyObject* const arguments[] = {shape.ptr(), dtype.ptr(), caster.device_.ptr()};
+        PyObject* const made = PyObject_Vectorcall(caster.function_.ptr(), arguments, 3, nullptr);
+        if (!made) throw error_already_set();
+        caster.kept_.push_back(reinterpret_steal<object>(made));
+        return {pybind11::cast<pylayers::Array>(caster.kept_.back()), made};
     }
 
-    handle pair_;
+    handle function_, device_;
     std::vector<object> kept_;
+};
+
+// The array that the caller's library made.
+template <> struct type_caster<pylayers::NewArray> {
+    static constexpr auto name = const_name("Array");
+    static handle cast(pylayers::NewArray const& x, return_value_policy, handle) {
+        return handle(static_cast<PyObject*>(x.object)).inc_ref();
+    }
 };
 
 // An enum crosses as its word; None is its first word where that is "none".

@@ -30,7 +30,7 @@ bool paired(OptionalArray const& x) {
     return aligned && x->strides[2] == 1 && x->strides[1] % 2 == 0 && x->strides[0] % 2 == 0;
 }
 
-constexpr int64_t kMostIntegers = 131071;  // so many products of two -128 stay below 2^31
+constexpr int64_t kLongestInt8 = 131071;  // so many products of two -128 stay below 2^31
 
 // What y may be for these operands.
 Element element(Array const& a, Array const& y) {
@@ -59,7 +59,7 @@ void require_like(char const* name, OptionalArray const& x, Array const& y, std:
 }
 
 // Second passes: the splits' sums through the epilogue, then the sums over 16 rows to those over all.
-template <class Sum> void add_splits(GemmProblem const& p, GemmGrid grid, Epilogue const& e, void* partial, Stream on) {
+template <class Sum> void sum_splits(GemmProblem const& p, GemmGrid grid, Epilogue const& e, void* partial, Stream on) {
     using Kernel = GemmSum<Sum>;
     int64_t const patches = p.batches * Kernel::patches(p.m, p.n);
     launch<Kernel>(divide_up(patches, Kernel::kWarps), {static_cast<Sum*>(partial), p.batches, grid.splits, e}, on);
@@ -77,7 +77,7 @@ void run(GemmProblem p, GemmChoice const& c, GemmWorkspace const& w, std::byte* 
         p.epilogue.paired = e.n % 2 == 0;
     }
     if (c.grid.blocks > 0) c.variant->run(p, c.grid, on);
-    if (w.splits) exact ? add_splits<int32_t>(p, c.grid, e, space, on) : add_splits<float>(p, c.grid, e, space, on);
+    if (w.splits) exact ? sum_splits<int32_t>(p, c.grid, e, space, on) : sum_splits<float>(p, c.grid, e, space, on);
     if (!sums) return;
     int64_t const rows = w.rows ? p.batches * divide_up(p.m, kEpilogueRows) : p.batches * p.m;
     StridedSource<float> const source{w.rows ? e.column_sums : static_cast<float*>(e.y.data), p.n, 1, 0, 1};
@@ -88,22 +88,24 @@ void run(GemmProblem p, GemmChoice const& c, GemmWorkspace const& w, std::byte* 
 
 }  // namespace
 
-void gemm(Array const& given_a, Array const& given_b, Array const& given_y, OptionalArray const& bias,
-          OptionalArray const& given_residual, OptionalArray const& given_saved, OptionalArray const& scale_a,
-          OptionalArray const& scale_b, OptionalArray const& sums, double alpha, double beta, Activation activation,
-          Precision precision, bool transpose_a, bool transpose_b, Allocate allocate, std::string const& variant,
-          Stream stream) {
-    Array const a = batch(given_a, transpose_a), b = batch(given_b, transpose_b), y = batch(given_y);
+NewArray gemm(Array const& given_a, Array const& given_b, DType dtype, OptionalArray const& bias,
+              OptionalArray const& given_residual, OptionalArray const& given_saved, OptionalArray const& scale_a,
+              OptionalArray const& scale_b, OptionalArray const& sums, double alpha, double beta, Activation activation,
+              Precision precision, bool transpose_a, bool transpose_b, std::string const& variant,
+              Caller const& caller) {
+    Array const a = batch(given_a, transpose_a), b = batch(given_b, transpose_b);
     OptionalArray const residual = batch(given_residual), saved = batch(given_saved);
     int64_t const batches = a.shape[0], m = a.shape[1], k = a.shape[2], n = b.shape[2];
     require_shape("gemm", "a", a, {batches, m, k});
     require_shape("gemm", "b", b, {batches, k, n});
-    require_shape("gemm", "y", y, {batches, m, n});
-    DeviceSpec const spec = device_spec(stream.device);
+    NewArray const new_y = given_a.rank == 2 ? caller.empty(dtype, {m, n}) : caller.empty(dtype, {batches, m, n});
+    Array const y = batch(new_y);
+    DeviceSpec const spec = device_spec(caller.stream.device);
     GemmProblem p = gemm_problem(a, b, precision);
     GemmChoice const c = choose_gemm(p, spec, variant);
-    require(a.dtype != DType::kInt8 || k <= kMostIntegers, "gemm: argument 'a': expected at most ", kMostIntegers,
-            " columns, whose products int32 can hold, got ", a);
+    if (a.dtype == DType::kInt8 && k > kLongestInt8)
+        throw NotImplemented("gemm: argument 'a': expected at most " + std::to_string(kLongestInt8) +
+                             " columns, whose products int32 can hold, got " + std::to_string(k));
     require_like("bias", bias, y, {n});
     require_like("residual", residual, y, {batches, m, n});
     require_like("saved", saved, y, {batches, m, n});
@@ -121,7 +123,9 @@ void gemm(Array const& given_a, Array const& given_b, Array const& given_y, Opti
         throw NotImplemented(
             "gemm: argument 'out_dtype': expected a float dtype where there is an epilogue, got int32");
     GemmWorkspace const w = gemm_workspace(p, c, sums.has_value(), spec);
-    run(p, c, w, w.bytes() ? allocate(w.bytes()).as<std::byte>() : nullptr, sums, stream);
+    auto* const space = w.bytes() ? caller.empty(DType::kUint8, {w.bytes()}).as<std::byte>() : nullptr;
+    run(p, c, w, space, sums, caller.stream);
+    return new_y;
 }
 
 }  // namespace pylayers

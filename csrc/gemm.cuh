@@ -4,6 +4,7 @@
 
 #include "csrc/ops.hpp"
 #include "kernels/core/epilogue.cuh"
+#include "kernels/core/operand_tile.cuh"
 
 namespace pylayers {
 
@@ -61,10 +62,30 @@ struct GemmWorkspace {
     int64_t bytes() const { return splits + rows + column_sum; }
 };
 
+// A problem that was measured and what was quickest for it; names are those of GemmRow.
+struct MeasuredGemm {
+    std::string_view a, b, precision;
+    int capability;
+    std::string_view a_lies, b_lies;  // aligned in "rows" or "columns", or in neither: "any"
+    int64_t batches, m, n, k;
+    std::string_view variant;  // "name*splits"
+};
+
+// The rows of csrc/gemm_choices.hpp.
+std::span<MeasuredGemm const> measured_gemms();
+// The row of the problem most like this one, or nullptr where none is like it.
+MeasuredGemm const* nearest_measured(std::span<MeasuredGemm const> table, GemmProblem const& p, int capability);
+
 GemmProblem gemm_problem(Array const& a, Array const& b, Precision precision);
-// The variant that the model takes for quickest, or the one named: "name" or "name*splits".
-GemmChoice choose_gemm(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant);
+// The variant named, "name" or "name*splits"; with no name the one that was quickest for the nearest problem measured,
+// or, where there is none, the one that the model takes for quickest.
+GemmChoice choose_gemm(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant,
+                       std::span<MeasuredGemm const> measured = measured_gemms());
+Plan plan_of(GemmProblem const& p, GemmChoice const& c, bool column_sums, DeviceSpec const& spec);
 GemmWorkspace gemm_workspace(GemmProblem const& p, GemmChoice const& c, bool column_sums, DeviceSpec const& spec);
+
+// Of `rows`, the dimension of m or n; strides along a dimension of one element mean nothing.
+OperandMatrix operand_matrix(Array const& x, int rows);
 
 template <class T> constexpr DType kDTypeOf = DType::kInt8;
 template <> inline constexpr DType kDTypeOf<ptx::bf16> = DType::kBfloat16;

@@ -1,6 +1,7 @@
 // The plan of a matrix product: which compiled variant, how many parts of k, how many blocks. Pure functions of sizes,
 // strides, alignment and device.
 #include <array>
+#include <charconv>
 #include <limits>
 
 #include "csrc/column_sum.cuh"
@@ -55,28 +56,44 @@ GemmChoice best_division(GemmVariant const& v, GemmProblem const& p, DeviceSpec 
     return best;
 }
 
-bool suits(GemmVariant const& v, GemmProblem const& p, DeviceSpec const& spec, bool named) {
-    // Code for sm_80 has to be translated by the driver before it runs on Hopper, which has rows of its own for all.
+bool suits(GemmVariant const& v, GemmProblem const& p, DeviceSpec const& spec, bool forced) {
     if (v.a != p.a.dtype || v.b != p.b.dtype || v.precision != p.precision) return false;  // most rows end here
+    // Code for sm_80 has to be translated by the driver before it runs on Hopper, which has rows of its own for all.
     bool const runs = v.capability == 90   ? spec.capability == 90
-                      : v.capability == 80 ? spec.capability >= 80 && (spec.capability != 90 || named)
+                      : v.capability == 80 ? spec.capability >= 80 && (spec.capability != 90 || forced)
                                            : true;
     bool const counts = v.capability == 0 || (std::max({p.m, p.n, p.k}) < kMost && count_tiles(v, p) < kMost / 256);
     return runs && counts && v.serves(p);
 }
 
-// "name" or "name*splits".
+// "name" or "name*splits"; nothing for any other.
 GemmChoice named(GemmVariant const& v, GemmProblem const& p, DeviceSpec const& spec, std::string_view variant) {
     auto const star = variant.find('*');
     if (variant.substr(0, star) != v.name) return {};
-    return star == variant.npos ? best_division(v, p, spec)
-                                : divide(v, p, spec, std::max(std::stoll(std::string(variant.substr(star + 1))), 1ll));
+    if (star == variant.npos) return best_division(v, p, spec);
+    int64_t splits = 0;  // which it stays where no number of 64 bits follows
+    char const* const end = variant.data() + variant.size();
+    bool const whole = std::from_chars(variant.data() + star + 1, end, splits).ptr == end && splits > 0;
+    return whole ? divide(v, p, spec, splits) : GemmChoice{};
 }
 
 auto const& tables() {
     static std::array const all{gemm_bf16_sm90(), gemm_fp16_sm90(), gemm_tf32_sm90(), gemm_fp8_sm90(),
                                 gemm_int8_sm90(), gemm_sm80(),      gemm_simt()};
     return all;
+}
+
+// Of the variants that suit, or of those with this name; `forced`: by the caller, whatever it costs.
+GemmChoice quickest(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant, bool forced) {
+    GemmChoice best;
+    for (auto const& table : tables()) {
+        for (GemmVariant const& v : table) {
+            if (!suits(v, p, spec, forced)) continue;
+            GemmChoice const c = variant.empty() ? best_division(v, p, spec) : named(v, p, spec, variant);
+            if (c.variant && (!best.variant || c.clocks < best.clocks)) best = c;
+        }
+    }
+    return best;
 }
 
 constexpr int64_t round_up(int64_t bytes) { return divide_up(bytes, 256) * 256; }
@@ -90,20 +107,23 @@ GemmProblem gemm_problem(Array const& a, Array const& b, Precision precision) {
     return p;
 }
 
-GemmChoice choose_gemm(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant) {
+OperandMatrix operand_matrix(Array const& x, int rows) {
+    auto const stride = [&](int i) { return x.shape[i] > 1 ? x.strides[i] * info(x.dtype).bytes : 0; };
+    return {x.data, stride(0), stride(rows), stride(3 - rows)};
+}
+
+GemmChoice choose_gemm(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant,
+                       std::span<MeasuredGemm const> measured) {
     GemmChoice best;
-    for (auto const& table : tables()) {
-        for (GemmVariant const& v : table) {
-            if (!suits(v, p, spec, !variant.empty())) continue;
-            GemmChoice const c = variant.empty() ? best_division(v, p, spec) : named(v, p, spec, variant);
-            if (c.variant && (!best.variant || c.clocks < best.clocks)) best = c;
-        }
-    }
+    if (variant.empty())
+        if (auto const* nearest = nearest_measured(measured, p, spec.capability))
+            best = quickest(p, spec, nearest->variant, false);
+    if (!best.variant) best = quickest(p, spec, variant, !variant.empty());
     if (best.variant) return best;
     if (p.precision == Precision::kTf32) {  // more precise than asked for is allowed
         GemmProblem precise = p;
         precise.precision = Precision::kFloat32;
-        return choose_gemm(precise, spec, variant);
+        return choose_gemm(precise, spec, variant, measured);
     }
     require(variant.empty(), "gemm: argument 'variant': expected a row of the table that serves " + to_string(p.a) +
                                  " and " + to_string(p.b) + " of these strides, got '" + std::string(variant) + "'");
@@ -132,11 +152,14 @@ std::vector<GemmRow> gemm_rows() {
     return rows;
 }
 
-Plan plan_gemm(Array a, Array b, bool column_sums, Precision precision, DeviceSpec spec, std::string const& variant) {
-    GemmProblem const p = gemm_problem(a, b, precision);
-    GemmChoice const c = choose_gemm(p, spec, variant);
+Plan plan_of(GemmProblem const& p, GemmChoice const& c, bool column_sums, DeviceSpec const& spec) {
     std::string const splits = c.grid.splits > 1 ? "*" + std::to_string(c.grid.splits) : "";
     return {c.variant->name + splits, c.grid.blocks, gemm_workspace(p, c, column_sums, spec).bytes(), 64};
+}
+
+Plan plan_gemm(Array a, Array b, bool column_sums, Precision precision, DeviceSpec spec, std::string const& variant) {
+    GemmProblem const p = gemm_problem(a, b, precision);
+    return plan_of(p, choose_gemm(p, spec, variant), column_sums, spec);
 }
 
 }  // namespace pylayers

@@ -7,12 +7,6 @@
 namespace pylayers {
 namespace {
 
-// Of `rows`, the dimension of m or n; strides along a dimension of one element mean nothing.
-OperandMatrix operand(Array const& x, int rows) {
-    auto const stride = [&](int i) { return x.shape[i] > 1 ? x.strides[i] * info(x.dtype).bytes : 0; };
-    return {x.data, stride(0), stride(rows), stride(3 - rows)};
-}
-
 bool serves(TileLoad load, GemmProblem::Access access) {
     return load == TileLoad::kGather || (load == TileLoad::kCopyK ? access.along_k : access.along_mn);
 }
@@ -39,7 +33,7 @@ template <TileSm80 T, class Type> constexpr GemmVariant variant(char const* name
                     int const splits = int(grid.splits), batches = int(p.batches) * splits;
                     launch<Kernel>(
                         grid.blocks,
-                        {operand(p.a, 1), operand(p.b, 2), p.k, grid.tiles_per_split, splits,
+                        {operand_matrix(p.a, 1), operand_matrix(p.b, 2), p.k, grid.tiles_per_split, splits,
                          Raster::of(batches, int(divide_up(p.m, T.m)), int(divide_up(p.n, T.n))), p.epilogue},
                         stream);
                 }};

@@ -2,7 +2,6 @@
 #pragma once
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 
 #include "csrc/gemm.cuh"
 #include "csrc/launch.cuh"
@@ -59,19 +58,13 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
                e.scale_b.stride == 0 && e.y.column == 1 && why_not_addressable(y).empty();
     }
 
-    static typename Kernel::Operand gathered(Array const& x, int outer) {
-        int const k = 3 - outer;
-        return {x.data, x.strides[0], x.strides[outer], x.strides[k],
-                std::abs(x.strides[k]) <= std::abs(x.strides[outer])};
-    }
-
     static void run(GemmProblem const& p, GemmGrid grid, Stream stream) {
         Params q{};
         if (T.source == Source::kTma && p.k > 0) {
             q.a_map = tensor_map(operand(p.a, 1, T.a, T.a == Major::kK ? T.m : 64));
             q.b_map = tensor_map(operand(p.b, 2, T.b, T.b == Major::kK ? T.n / T.cluster : 64));
         } else if (T.source == Source::kGather) {
-            q.a = gathered(p.a, 1), q.b = gathered(p.b, 2);
+            q.a = operand_matrix(p.a, 1), q.b = operand_matrix(p.b, 2);
         }
         q.a_batched = batched(p.a), q.b_batched = batched(p.b);
         q.epilogue = p.epilogue;

@@ -37,11 +37,21 @@ struct ConvGeometry {
 
 // variant: the name of a row of the family's table, or "" for the plan's own choice.
 
-// What a product needs of the caller while it runs: new memory, which stays until the op returns.
-struct Allocate {
-    Array (*function)(void* caller, int64_t bytes);
-    void* caller;
-    Array operator()(int64_t bytes) const { return function(caller, bytes); }
+// An array in memory of the caller's library. It stays until the op returns, and longer as the op's result.
+struct NewArray : Array {
+    void* object;
+};
+
+// Who calls an op: where new arrays come from, and the stream to launch on.
+struct Caller {
+    NewArray (*allocate)(void* self, Array const& like);
+    void* self;
+    Stream stream;
+    NewArray empty(DType dtype, std::initializer_list<int64_t> shape) const {
+        Array like{.dtype = dtype};
+        for (int64_t size : shape) like.shape[like.rank++] = size;
+        return allocate(self, like);
+    }
 };
 
 // A row of the tables: name, dtypes of a and b, precision, capability, tile m, n and k, stages, cluster,
@@ -49,12 +59,18 @@ struct Allocate {
 using GemmRow = std::tuple<std::string, std::string, std::string, std::string, int, int, int, int, int, int, int>;
 std::vector<GemmRow> gemm_rows();
 Plan plan_gemm(Array a, Array b, bool column_sums, Precision precision, DeviceSpec spec, std::string const& variant);
+// A row of csrc/gemm_choices.hpp: a, b, precision, capability, how a and b lie, batches, m, n, k, variant and splits.
+using GemmMeasurement = std::tuple<std::string, std::string, std::string, int, std::string, std::string, int64_t,
+                                   int64_t, int64_t, int64_t, std::string>;
+// The plan if these had been measured.
+Plan plan_gemm_measured(Array a, Array b, Precision precision, DeviceSpec spec, std::string const& variant,
+                        std::vector<GemmMeasurement> const& rows);
 // y = f(alpha scale_a scale_b (a b) + bias + beta residual), f the activation, or the product with its derivative at
 // `saved`; sums: of y over all rows. Matrices have rank 2 or, in batches, 3; a transposed one is given as its columns.
-void gemm(Array const& a, Array const& b, Array const& y, OptionalArray const& bias, OptionalArray const& residual,
-          OptionalArray const& saved, OptionalArray const& scale_a, OptionalArray const& scale_b,
-          OptionalArray const& sums, double alpha, double beta, Activation activation, Precision precision,
-          bool transpose_a, bool transpose_b, Allocate allocate, std::string const& variant, Stream stream);
+NewArray gemm(Array const& a, Array const& b, DType dtype, OptionalArray const& bias, OptionalArray const& residual,
+              OptionalArray const& saved, OptionalArray const& scale_a, OptionalArray const& scale_b,
+              OptionalArray const& sums, double alpha, double beta, Activation activation, Precision precision,
+              bool transpose_a, bool transpose_b, std::string const& variant, Caller const& caller);
 
 Plan plan_column_sum(int64_t rows, int64_t columns, DeviceSpec spec);
 void column_sum(Array x, Array y, OptionalArray workspace, Stream stream);

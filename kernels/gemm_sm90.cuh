@@ -4,6 +4,7 @@
 #pragma once
 #include "kernels/core/epilogue.cuh"
 #include "kernels/core/layout.cuh"
+#include "kernels/core/operand_tile.cuh"
 #include "kernels/core/raster.cuh"
 #include "kernels/core/ring.cuh"
 
@@ -49,15 +50,14 @@ template <TileSm90 T, class A, class B> struct GemmSm90 {
     static_assert(T.m % (64 * kConsumersOfTile) == 0 && T.n % (64 * T.cluster) == 0);
     static_assert(T.source == Source::kTma || (T.cluster == 1 && T.a == Major::kK && T.b == Major::kK));
 
-    struct Operand {
-        void const* data;
-        int64_t batch, outer, k;  // strides in elements; outer: m or n
-        bool along_k;             // neighbours along k are the nearer ones
-    };
+    // Gathered tiles come in parts along k: elements wait in registers, one in each, and 64 are what a thread has.
+    static constexpr int kParts = 4 / int(sizeof(A)), kPartBytes = kRowBytes / kParts;
+    using LoaderA = TileLoader<TileLoad::kGather, T.m, kPartBytes, kWarpgroup, A>;
+    using LoaderB = TileLoader<TileLoad::kGather, T.n, kPartBytes, kWarpgroup, B>;
 
     struct Params {
         TensorMap a_map, b_map, y_map;
-        Operand a, b;  // for Source::kGather
+        OperandMatrix a, b;  // for Source::kGather
         Epilogue epilogue;
         Raster raster;
         int64_t k;
@@ -67,8 +67,8 @@ template <TileSm90 T, class A, class B> struct GemmSm90 {
     };
 
     struct alignas(1024) Shared {
-        unsigned char a[T.stages][T.m * kRowBytes];
-        unsigned char b[T.stages][T.n * kRowBytes];
+        SwizzledTile<T.m, kRowBytes> a[T.stages];
+        SwizzledTile<T.n, kRowBytes> b[T.stages];
         unsigned char staging[kWarps][2][16 * kRowBytes];  // of y, for one warp each
         Ring<T.stages> ring;
     };
@@ -107,13 +107,13 @@ template <TileSm90 T, class A, class B> struct GemmSm90 {
         }
         sync_blocks();
         if (warpgroup == 0) {
-            if constexpr (T.consumers > 1) setmaxnreg_dec<T.source == Source::kTma ? 40 : 72>();
+            if constexpr (T.consumers > 1) setmaxnreg_dec<T.source == Source::kTma ? 40 : 120>();
             if constexpr (T.source == Source::kGather)
                 gather_tiles(p, s);
             else if (thread_index() / kWarp == 0 && elect_one())
                 load_tiles(p, s);
         } else {
-            if constexpr (T.consumers > 1) setmaxnreg_inc<T.source == Source::kTma ? 232 : 216>();
+            if constexpr (T.consumers > 1) setmaxnreg_inc<T.source == Source::kTma ? 232 : 192>();
             consume(p, s, warpgroup - 1);
         }
         if constexpr (T.cluster > 1) sync_blocks();  // a peer may still signal this block's barriers
@@ -143,8 +143,9 @@ template <TileSm90 T, class A, class B> struct GemmSm90 {
                 int const k = work.k(step);
                 mbarrier_wait_cluster(&s.ring.empty[at.stage], at.parity_before());
                 mbarrier_arrive_expect_tx(full, (T.m + T.n) * kRowBytes);
-                load<T.a, T.m>(s.a[at.stage], &p.a_map, full, work.row, k, p.a_batched ? work.z : 0);
-                load<T.b, T.n, T.cluster>(s.b[at.stage], &p.b_map, full, work.column, k, p.b_batched ? work.z : 0);
+                load<T.a, T.m>(s.a[at.stage].bytes, &p.a_map, full, work.row, k, p.a_batched ? work.z : 0);
+                load<T.b, T.n, T.cluster>(s.b[at.stage].bytes, &p.b_map, full, work.column, k,
+                                          p.b_batched ? work.z : 0);
                 at.advance();
             }
         }
@@ -173,41 +174,23 @@ template <TileSm90 T, class A, class B> struct GemmSm90 {
         Position at;
         for (int i = first_work(); i < p.raster.tiles; i += next_work()) {
             Work const work(p, i);
-            for (int step = 0; step < work.steps; ++step) {
-                int const k = work.k(step);
-                mbarrier_wait(&s.ring.empty[at.stage], at.parity_before());
-                gather<T.m>(s.a[at.stage], p.a, work.z, work.row, p.epilogue.m, k, p.k);
-                gather<T.n>(s.b[at.stage], p.b, work.z, work.column, p.epilogue.n, k, p.k);
-                fence_proxy_async();
-                sync_warp();
-                if (elect_one()) mbarrier_arrive(&s.ring.full[at.stage]);
-                at.advance();
+            int64_t const k = work.k(0), k_left = p.k - k;
+            LoaderA a(p.a, work.z, work.row, k, p.epilogue.m - work.row, k_left);
+            LoaderB b(p.b, work.z, work.column, k, p.epilogue.n - work.column, k_left);
+            if (work.steps > 0) a.read(), b.read();
+            for (int left = work.steps * kParts, part = 0; left > 0; --left) {
+                if (part == 0) mbarrier_wait(&s.ring.empty[at.stage], at.parity_before());
+                a.write(s.a[at.stage], part * kPartBytes);
+                b.write(s.b[at.stage], part * kPartBytes);
+                if (++part == kParts) {
+                    fence_proxy_async();
+                    sync_warp();
+                    if (elect_one()) mbarrier_arrive(&s.ring.full[at.stage]);
+                    at.advance();
+                    part = 0;
+                }
+                if (left > 1) a.read(), b.read();
             }
-        }
-    }
-
-    // kSize rows of a K-major tile, element by element, zero outside of (size, k_size).
-    template <int kSize>
-    DEVICE static void gather(unsigned char* tile, Operand const& x, int64_t z, int outer, int64_t size, int k,
-                              int64_t k_size) {
-        using Bits =
-            std::conditional_t<sizeof(A) == 1, uint8_t, std::conditional_t<sizeof(A) == 2, uint16_t, uint32_t>>;
-        constexpr int kElements = 16 / int(sizeof(A));
-        struct alignas(16) Chunk {
-            Bits x[kElements];
-        };
-        Bits const* const data = static_cast<Bits const*>(x.data) + z * x.batch;
-        for (int i = thread_index(); i < kSize * 8; i += kWarpgroup) {
-            int const row = x.along_k ? i / 8 : i % kSize, chunk = x.along_k ? i % 8 : i / kSize;
-            int const k0 = k + chunk * kElements;
-            Bits const* const from = data + (outer + row) * x.outer + k0 * x.k;
-            Chunk values;
-            UNROLL
-            for (int j = 0; j < kElements; ++j) {
-                values.x[j] = outer + row < size && k0 + j < k_size ? from[j * x.k] : Bits(0);
-                if constexpr (std::is_same_v<A, tf32>) values.x[j] = round_to_tf32(float_from_bits(values.x[j]));
-            }
-            *reinterpret_cast<Chunk*>(tile + layout::swizzled<Span::k128>(row * kRowBytes + chunk * 16)) = values;
         }
     }
 
@@ -288,7 +271,8 @@ template <TileSm90 T, class A, class B> struct GemmSm90 {
 
     // The multiplications of one stage as one group.
     DEVICE static void issue(Shared& s, int stage, int first_row, Sums& sums, bool accumulate) {
-        uint32_t const a = shared_address(s.a[stage]) + first_row * kRowBytes, b = shared_address(s.b[stage]);
+        uint32_t const a = shared_address(s.a[stage].bytes) + first_row * kRowBytes;
+        uint32_t const b = shared_address(s.b[stage].bytes);
         UNROLL
         for (int g = 0; g < kGroups; ++g) keep_registers(sums[g]);
         wgmma_fence();

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ from pylayers import dtypes, host_memory
 from pylayers.errors import expected
 
 Array = Any
+# `empty` of the library, the device, and the stream on it: `Caller` of csrc/ops.hpp.
+Caller = tuple[Callable[[tuple[int, ...], Any, str], Array], str, tuple[int, int]]
 
 
 class Library(Protocol):
@@ -159,6 +162,15 @@ def library_of(device: str) -> Library:
 def device(x: Array) -> str:
     """Where the array lies: ``"cpu"`` or ``"cuda:<number>"``."""
     return library(x).device(x)
+
+
+def caller(x: Array) -> Caller:
+    """What a launcher that allocates its results is told of its caller: how, where, and the stream."""
+    if type(x) is np.ndarray:  # as below, without three calls
+        return numpy_library.empty, "cpu", (0, 0)
+    home = library(x)
+    device = home.device(x)
+    return home.empty, device, home.stream(device)
 
 
 def namespace(x: Array) -> Any:

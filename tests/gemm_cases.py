@@ -109,11 +109,6 @@ def put(x: np.ndarray, layout: str) -> np.ndarray:
     return LAYOUTS[layout](x) if x.size else x
 
 
-def natural(row: Row) -> tuple[str, str]:
-    """How the operands lie for the variants that serve one way only: k is the inner dimension of both."""
-    return "rows", "columns"
-
-
 def serves(on: Subject, row: Row, a: Array, b: Array) -> bool:
     """Whether the variant takes operands that lie like these."""
     module = on.backend.module  # type: ignore[attr-defined]

@@ -96,7 +96,6 @@ def test_every_stage_is_used_more_than_twice(kernels: Subject, row: Row) -> None
     assert_exact(kernels, row, put(a, left), put(b, right))
 
 
-PAIRS = [("layout_a", "layout_b"), ("layout_a", "epilogue"), ("layout_b", "epilogue")]
 EPILOGUES: dict[str, dict[str, Any]] = {
     "none": {},
     "bias": {"bias": True},

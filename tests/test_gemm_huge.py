@@ -49,8 +49,13 @@ def far(on: Subject) -> None:
 
 
 def far_gathered(on: Subject) -> None:
-    """Loaded element by element on Hopper."""
+    """Loaded element by element on Hopper; what one thread loads lies that far apart too, along rows and along k."""
     check(on, "float32", "sm90_128x128x32_gather*1", "tf32")
+    rng = np.random.default_rng(3)
+    a, b = integers(rng, (1, 20, 40), "float32"), integers(rng, (1, 40, 3), "float32")
+    left, right = sparse(a, (0, 2**25 + 1, 1)), sparse(b, (0, 2**26 + 1, 1))
+    got = on.backend.gemm(left, right, precision="tf32", variant="sm90_128x128x32_gather*1")
+    np.testing.assert_array_equal(got, product(a, b))
 
 
 def far_rows(on: Subject) -> None:

@@ -141,3 +141,19 @@ def test_refusals(kernels: Subject) -> None:
         kernels("gemm", a.astype(np.int8), b.astype(np.int8), alpha=2.0)
     with pytest.raises(NotImplementedError, match=r"a pair of operands with a kernel"):
         kernels("gemm", a.astype(ml_dtypes.bfloat16), b.astype(np.float16))
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_as_many_int8_products_as_int32_holds(on: Subject, rank: int) -> None:
+    a = np.full((1, 1, 2**17)[-rank:], -128, np.int8)
+    longest = a[..., :-1]
+    np.testing.assert_array_equal(on("gemm", longest, longest.swapaxes(-1, -2)).ravel(), [(2**17 - 1) * 2**14])
+    with pytest.raises(NotImplementedError) as refused:
+        on("gemm", a, a.swapaxes(-1, -2))
+    message = "gemm: argument 'a': expected at most 131071 columns, whose products int32 can hold, got 131072"
+    assert str(refused.value) == message
+    if on.name == "reference":
+        assert on("gemm", a, a.swapaxes(-1, -2), out_dtype="float32").ravel() == [2.0**31]
+    else:  # kernels add up in int32, whatever y is
+        with pytest.raises(NotImplementedError, match=message):
+            on("gemm", a, a.swapaxes(-1, -2), out_dtype="float32")

@@ -167,12 +167,13 @@ struct TileLoader<TileLoad::kGather, kSize, kBytes, kThreads, Type> {
             chunks[i].x[j] = j < count ? *reinterpret_cast<Bits const*>(p) : 0;
     }
 
-    DEVICE void write(Tile& tile) {
+    // To the bytes of k from `byte` on of a tile that may be longer than what was read.
+    template <int kLineBytes> DEVICE void write(SwizzledTile<kSize, kLineBytes>& tile, int byte = 0) {
         UNROLL
         for (int i = 0; i < kPasses; ++i) {
             if constexpr (std::is_same_v<Type, tf32>) UNROLL
             for (int j = 0; j < kElements; ++j) chunks[i].x[j] = round_to_tf32(float_from_bits(chunks[i].x[j]));
-            *reinterpret_cast<Chunk*>(tile.bytes + Tile::place(row_of(i), chunk_of(i) * 16)) = chunks[i];
+            *reinterpret_cast<Chunk*>(tile.bytes + tile.place(row_of(i), byte + chunk_of(i) * 16)) = chunks[i];
         }
     }
 };

@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pylayers import arrays, dtypes
+from pylayers import arrays
 from pylayers.backends.native_memory import new, spread, stream, workspace
 from pylayers.backends.native_optimizer import OptimizerKernels
 from pylayers.backends.protocol import Activation, Loss, Pads, Precision, Reduction, Sizes
-from pylayers.backends.sizes import convolved, product_dtype
+from pylayers.backends.sizes import PRODUCTS, convolved, product_dtype
 
 Array = Any
 # What the kernels of an op take, where it is more than float32.
@@ -61,15 +61,13 @@ class Native(OptimizerKernels):
         transpose_b: bool = False,
         variant: str = "",
     ) -> Any:
-        home = arrays.library(a)
-        device = home.device(a)
-        rows, columns = a.shape[-1 if transpose_a else -2], b.shape[-2 if transpose_b else -1]
-        shape = (rows, columns) if a.ndim == 2 else (a.shape[0], rows, columns)
-        y = home.empty(shape, product_dtype(a.dtype, out_dtype, scale_a is not None or scale_b is not None), device)
-        sums = home.empty((columns,), dtypes.float32, device) if column_sums else None
-        self.module.gemm(
-            a, b, y, bias, residual, saved, scale_a, scale_b, sums, alpha, beta, activation, precision,
-            transpose_a, transpose_b, (workspace, a), variant, home.stream(device),
+        dtype = a.dtype
+        if out_dtype is not None or dtype in PRODUCTS:
+            dtype = product_dtype(dtype, out_dtype, scale_a is not None or scale_b is not None)
+        sums = new(a, (b.shape[-2 if transpose_b else -1],)) if column_sums else None
+        y = self.module.gemm(
+            a, b, dtype, bias, residual, saved, scale_a, scale_b, sums, alpha, beta, activation, precision,
+            transpose_a, transpose_b, variant, arrays.caller(a),
         )  # fmt: skip
         return y if sums is None else (y, sums)
 

@@ -12,6 +12,7 @@ RULES = Rules()
 PTX = "kernels/core/ptx.cuh"
 VOCABULARY = (PTX, "kernels/core/ptx/")  # what begins so
 DOORS = {"csrc/runtime.cu", "csrc/runtime_tensor_map.cu", "csrc/runtime.hpp", "csrc/launch.cuh"}
+TABLE = "csrc/gemm_choices.hpp"  # its rows are written by a program
 DEVICE_HEADERS = {
     "cstdint",
     "cuda.h",
@@ -129,7 +130,7 @@ def first_line_says_what_the_file_does(tree: Tree) -> Iterator[str]:
 @RULES.rule({"kernels/gemm.cuh": "// y\n" * 451}, {"csrc/gemm.cu": "// y\n" * 201}, {"csrc/gemm.cu": "// " + "y" * 118})
 def cpp_files_keep_their_budget(tree: Tree) -> Iterator[str]:
     for path, text in sources(tree, "kernels", "csrc", "tests"):
-        lines = text.splitlines()
+        lines = [line for line in text.splitlines() if path != TABLE or not line.startswith('    {"')]
         budget = 200 if path.startswith("csrc/") else 450
         if len(lines) > budget:
             yield f"{path} has {len(lines)} lines, more than {budget}"

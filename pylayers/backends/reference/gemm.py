@@ -11,6 +11,7 @@ from pylayers.backends.protocol import Activation, Array, Precision
 from pylayers.backends.reference.activation import activate, differentiate
 from pylayers.backends.reference.precision import cast_to, operation, widened
 from pylayers.backends.sizes import product_dtype
+from pylayers.errors import expected
 
 LONGEST_INT8 = 2**17 - 1  # elements of -128 each whose squares still add up to an int32
 BLOCK = 256  # rows that column_sum adds up at a time
@@ -85,8 +86,9 @@ def product(a: Array, b: Array) -> Array:
 
 def integer_product(a: Array, b: Array, dtype: Any) -> Array:
     """The exact a @ b of int8, rounded once where dtype is float32: float64 holds sums of 2^39 such products."""
-    if dtype == np.int32 and a.shape[2] > LONGEST_INT8:
-        raise NotImplementedError(f"gemm: int8 products over more than {LONGEST_INT8} elements may not fit int32")
+    if dtype == np.int32 and a.shape[-1] > LONGEST_INT8:
+        what = f"at most {LONGEST_INT8} columns, whose products int32 can hold"
+        raise expected("gemm", "a", what, a.shape[-1], error=NotImplementedError)
     return product(cast_to(a, np.float64), cast_to(b, np.float64)).astype(dtype)
 
 
