@@ -49,13 +49,13 @@ def build(kind: Kind = "plain", mutants: bool = False, name: str = "_emulated") 
 
     With `mutants` its kernels hold the planted bugs of ``mutants.py``. Workers of pytest-xdist wait for each other.
     """
-    folder = ROOT / "build" / (f"emulated-{kind}" + ("-mutants" if mutants else ""))
+    folder = ROOT / "build" / f"emulated-{kind}"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if mutants:
-            planted.write(ROOT / "kernels", folder / "source" / "kernels")
-        options = {"KIND": kind, "MUTANTS": folder / "source" if mutants else "", "CMAKE_MAKE_PROGRAM": _tool("ninja")}
+            planted.write(ROOT / "kernels", folder / "mutants" / "kernels")
+        options = {"KIND": kind, "CMAKE_MAKE_PROGRAM": _tool("ninja")}
         options |= {"pybind11_DIR": _pybind11_folder(), "Python_EXECUTABLE": sys.executable}
         defines = [f"-D{key}={value}" for key, value in options.items()]
         configured = folder / "configured"
@@ -63,8 +63,8 @@ def build(kind: Kind = "plain", mutants: bool = False, name: str = "_emulated") 
             _call(_tool("cmake"), "--fresh", "-S", ROOT / "tests/emulator", "-B", folder, "-G", "Ninja", *defines)
             configured.write_text("\n".join(defines))
         jobs = os.environ.get("MAX_JOBS", os.cpu_count() or 1)
-        _call(_tool("cmake"), "--build", folder, "--target", name, "-j", jobs)
-    return folder / (name + importlib.machinery.EXTENSION_SUFFIXES[0])
+        _call(_tool("cmake"), "--build", folder, "--target", "mutants" if mutants else name, "-j", jobs)
+    return folder / ("mutants" if mutants else "") / (name + importlib.machinery.EXTENSION_SUFFIXES[0])
 
 
 def load(kind: Kind | None = None, mutants: bool = False, name: str = "_emulated") -> types.ModuleType:

@@ -128,6 +128,7 @@ def only(stem: str, architectures: set[str]) -> set[str]:
     return {"sm_90a"} if stem.endswith("_sm90") else architectures
 
 
+@pytest.mark.slow
 def test_no_local_memory_in_machine_code(cubins: list[Path], architectures: set[str]) -> None:
     assert {found[1] for path in cubins if (found := re.search(r"\.(sm_\w+)\.cubin$", path.name))} >= architectures
     disassembler, instructions = tool("nvdisasm"), 0
