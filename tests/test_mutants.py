@@ -51,7 +51,7 @@ def hopper(on: Subject, name: str, dtype: str, left: str, right: str) -> None:
     """Blocks that walk over ragged tiles of two batches, stages that come round, both ways to y."""
     row = next(row for row in test_gemm.ROWS if (row.name, row.a, row.b) == (name, dtype, dtype))
     long = 2, row.tile_m + 9, row.tile_n + 8, (row.stages + 1) * row.tile_k + 8
-    for shape, splits in [(long, 1), ((1, 9, 7, 5 * row.tile_k - 3), 2)]:
+    for shape, splits in [(long, 1), ((2, 9, 7, 5 * row.tile_k - 3), 2)]:
         a, b = test_gemm.draw(row, shape, low=-2)
         a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
         for out_dtype in test_gemm.output_dtypes(row):
