@@ -1,10 +1,11 @@
-"""The command ``pylayers``: trains a network on real digits, and tells what is installed."""
+"""The command ``pylayers``: trains a network on real digits, runs the benchmarks, and tells what is installed."""
 
 from __future__ import annotations
 
 import enum
+import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,6 +56,33 @@ def train(
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
+
+
+@app.command()
+def bench(
+    families: Annotated[
+        list[str] | None, typer.Argument(help="gemm, conv, attention, optim, rows, step, calls; all without any.")
+    ] = None,
+    peers: Annotated[str, typer.Option(help="Only peers whose names hold one of these words: torch,numpy.")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="A few cases of each family, in under three minutes.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Write every sample, one JSON record a line.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with pictures.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="One seed, the same arguments.")] = 0,
+    device: Annotated[Device, typer.Option(help="auto: the GPU if everything for it is there.")] = Device.auto,
+) -> None:
+    """Time pylayers and its peers on the same arguments, check every result, and compare."""
+    command = benchmark_command()
+    try:
+        command.main(command.Options(families or ["all"], peers, quick, json, html, seed, device.value))
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise typer.Exit(1) from error
+
+
+def benchmark_command() -> Any:
+    """Of an installation, pylayers.benchmarks; a checkout has the same folder beside pylayers."""
+    installed = importlib.util.find_spec("pylayers.benchmarks") is not None
+    return importlib.import_module("pylayers.benchmarks.command" if installed else "benchmarks.command")
 
 
 @app.command()

@@ -1,0 +1,119 @@
+"""A run: families, one after another, on one place; every record goes to a sink as soon as it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import importlib
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from pylayers.errors import expected
+
+from . import machine
+from .family import Case, Family
+from .measure import DeviceLost, Settings, left_out, measure
+from .places import HostPlace
+from .results import SCHEMA, Record, Row, row_of
+from .roofline import Roofline
+
+FAMILIES = ("gemm", "conv", "attention", "optim", "rows", "step", "calls")
+Sink = Callable[[Record], None]
+Progress = Callable[[str, int, int], None]  # what comes next, how many cases are done, of how many
+
+
+def load(names: Sequence[str]) -> list[Family]:
+    """The families of these names, all of them for "all"; ValueError for another name."""
+    chosen = FAMILIES if "all" in names or not names else names
+    for name in chosen:
+        if name not in FAMILIES:
+            raise expected("bench", "families", "among " + ", ".join((*FAMILIES, "all")), repr(name))
+    return [cast(Family, importlib.import_module(f".bench_{name}", __package__)) for name in dict.fromkeys(chosen)]
+
+
+def chosen_cases(families: Sequence[Family], settings: Settings) -> list[tuple[Family, Case]]:
+    """The cases that a run with these settings takes; a quick run, whose time may end, takes of each family in turn."""
+    if not settings.quick:
+        return [(family, case) for family in families for case in family.cases]
+    columns = [[(family, case) for case in family.cases if case.quick] for family in families]
+    return [entry for row in itertools.zip_longest(*columns) for entry in row if entry is not None]
+
+
+@contextlib.contextmanager
+def watched(place: HostPlace, case: Case, seconds: float) -> Iterator[None]:
+    """Ends the process with a sentence where a GPU does not answer in time: waiting for it cannot be interrupted."""
+    if not place.device.asynchronous:
+        yield
+        return
+
+    def give_up() -> None:
+        print(
+            f"bench: {case.family} '{case.name}' did not end within {seconds:.0f} s on {place.name}: a kernel hangs, "
+            "or the machine is far slower than expected; what was measured before is kept",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+        os._exit(3)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def rows_of(family: Family, case: Case, place: HostPlace, roofline: Roofline, settings: Settings) -> list[Row]:
+    """The rows of a case; one that says why there are none."""
+    if settings.deadline is not None and time.monotonic() >= settings.deadline:
+        return [left_out(case, place.name, place.backend, "no time left")]
+    try:
+        with watched(place, case, settings.hang_s):
+            return measure(family, case, place, roofline, settings)
+    except DeviceLost:
+        raise
+    except Exception as error:  # of the family: its inputs or its list of contenders; the other cases still count
+        reason = f"{type(error).__name__}: {str(error)[:300]}"
+        about = {"place": place.name, "backend": place.backend, "status": "error", "reason": reason}
+        return [row_of(case, contender="pylayers", ours=True, **about)]
+
+
+def run(
+    families: Sequence[Family],
+    place: HostPlace,
+    settings: Settings,
+    sink: Sink,
+    progress: Progress = lambda what, done, total: None,
+    no_gpu: str = "",
+    kernels: Mapping[str, Any] | None = None,
+) -> None:
+    """Measures every chosen case and gives the records to the sink: header, roofline, rows, end.
+
+    On the CPU each case has one row more, of the GPU, that says "not measured" and why (`no_gpu`). RuntimeError when a
+    contender left the GPU unusable.
+    """
+    began = time.monotonic()
+    no_gpu = no_gpu or ("the CPU was asked for" if place.name == "cpu" else "")
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    about = {key: value for key, value in dataclasses.asdict(settings).items() if key != "deadline"}
+    sink({"kind": "header", "schema": SCHEMA, "started": now, "machine": machine.describe(place), "settings": about,
+          "kernels": dict(kernels or {}), "no_gpu": no_gpu})  # fmt: skip
+    todo = chosen_cases(families, settings)
+    progress("what this machine can do at most", 0, len(todo))
+    roofline = Roofline(place).measure()
+    sink(roofline.record())
+    for done, (family, case) in enumerate(todo):
+        progress(f"{case.family}: {case.name}", done, len(todo))
+        for row in rows_of(family, case, place, roofline, settings):
+            sink(row.record())
+        if place.name == "cpu":
+            sink(left_out(case, "cuda", "cuda", no_gpu).record())
+    sink(roofline.record())  # once more: a row above it had it measured again
+    progress("done", len(todo), len(todo))
+    sink({"kind": "end", "seconds": time.monotonic() - began})

@@ -1,0 +1,166 @@
+"""A family of one small product, its honest contender and the cheats that a harness has to find out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from bench_package import module
+from simulated_device import FixedRoofline, later
+
+family, measure = module("family"), module("measure")
+SETTINGS = measure.Settings(rounds=5, fewest_rounds=5, sample_s=2e-4, case_s=60.0)
+M, N, K = 24, 20, 512
+CALL_S = 30e-6  # of the simulated kernel
+# y = a b in float32, whatever the order of the sums: k u |a||b|
+FLOP, BYTES = 2 * M * N * K, 4 * (M * K + K * N + M * N)
+CASE = family.Case("product", f"float32 {M}x{N}x{K}", "small", "float32", FLOP, BYTES, {}, quick=True)
+Prepare = Callable[[Any], Callable[[dict[str, np.ndarray]], Callable[[], Sequence[np.ndarray]]]]
+
+
+def product(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    np.matmul(a, b, out=y)
+
+
+def start(place: Any, work: Callable[[], Any], seconds: float = CALL_S, stream: str = "main") -> None:
+    """A kernel: on the simulated device in a stream, on the host at once."""
+    if place.device.asynchronous:
+        place.device.launch(work, seconds, stream)
+    else:
+        work()
+
+
+def contender(body: Callable[[Any, np.ndarray, np.ndarray, np.ndarray], Any]) -> Prepare:
+    """`body(place, a, b, y)` starts what fills y, which is returned, or what the body returns in its place."""
+
+    def for_place(place: Any) -> Any:
+        def prepare(x: dict[str, np.ndarray]) -> Any:
+            y = np.zeros((M, N), np.float32)
+
+            def call() -> Sequence[np.ndarray]:
+                instead = body(place, x["a"], x["b"], y)
+                return (y,) if instead is None else instead
+
+            return call
+
+        return prepare
+
+    return for_place
+
+
+def honest(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    start(place, lambda: product(a, b, y))
+
+
+def empty_output(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    start(place, lambda: None)
+
+
+def no_output(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> Any:
+    start(place, lambda: None)
+    return ()
+
+
+def no_elements(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> Any:
+    start(place, lambda: None)
+    return (y[:0],)
+
+
+def one_element_short(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """As a kernel that drops its tail."""
+    start(place, lambda: np.matmul(a[:-1], b, out=y[:-1]))
+
+
+def zeroed_inputs(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    def work() -> None:
+        a[...] = 0
+        product(a, b, y)
+
+    start(place, work)
+
+
+def nan_output(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    start(place, lambda: y.fill(np.nan))
+
+
+def constant_output(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    start(place, lambda: y.fill(0.25))
+
+
+def half_sums(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """Accumulates in float16."""
+
+    def work() -> None:
+        total = np.zeros((M, N), np.float16)
+        for k in range(K):
+            total += (a[:, k, None] * b[k]).astype(np.float16)
+        y[...] = total
+
+    start(place, work)
+
+
+def side_stream(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    start(place, lambda: product(a, b, y), stream="side")
+
+
+def deferred_thread(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
+    """The call leaves the work for a thread, which begins when nobody looks any more."""
+    start(place, lambda: None)
+    threading.Thread(target=later(lambda: product(a, b, y), 0.05)).start()
+
+
+def cached(copies: bool) -> Prepare:
+    """Remembers results by the addresses of the arguments, and gives the array away or a copy of it."""
+    known: dict[tuple[int, int], np.ndarray] = {}
+
+    def body(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> Any:
+        key = a.ctypes.data, b.ctypes.data
+        if key not in known:
+            known[key] = a @ b
+        start(place, lambda: y.__setitem__(..., known[key]))
+        return None if copies else (known[key],)
+
+    return contender(body)
+
+
+def after(calls: int, cheat: Callable[..., Any]) -> Prepare:
+    """Honest for so many calls, until it may believe that nobody looks any more."""
+    seen = [0]
+
+    def body(place: Any, a: np.ndarray, b: np.ndarray, y: np.ndarray) -> Any:
+        seen[0] += 1
+        return (honest if seen[0] <= calls else cheat)(place, a, b, y)
+
+    return contender(body)
+
+
+def deviation(case: Any, place: Any, inputs: dict[str, np.ndarray], results: Sequence[np.ndarray]) -> Any:
+    """Against float64; a sum of k float32 products, in any order, is off by k u |a||b| at most."""
+    a, b = inputs["a"].astype(np.float64), inputs["b"].astype(np.float64)
+    wrong = np.abs(results[0] - a @ b)
+    return family.Deviation(float(wrong.max()), float((wrong / (K * 2.0**-24 * (np.abs(a) @ np.abs(b)))).max()))
+
+
+def product_family(**contenders: Prepare) -> Any:
+    """The family with these contenders; "ours" is ours."""
+
+    def entries(case: Any, place: Any) -> list[Any]:
+        return [
+            family.Contender(name, "1", "float32", make(place), ours=name == "ours")
+            for name, make in contenders.items()
+        ]
+
+    def inputs(case: Any, place: Any) -> dict[str, np.ndarray]:
+        return {"a": place.normal((M, K), "float32"), "b": place.normal((K, N), "float32")}
+
+    return SimpleNamespace(
+        name="product", cases=[CASE], changed=(), inputs=inputs, contenders=entries, deviation=deviation
+    )
+
+
+def rows(family: Any, place: Any, settings: Any = SETTINGS) -> list[Any]:
+    """The rows of the family's case under ceilings that nothing reaches."""
+    return measure.measure(family, family.cases[0], place, FixedRoofline(place, 1e13, 1e15), settings)

@@ -1,0 +1,108 @@
+"""Ceilings, what torch sees of arrays, and the GPU's half of the harness on a CuPy made of NumPy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import bench_family as b
+import numpy as np
+import numpy_cupy
+import pytest
+from bench_family import rows
+from bench_package import module
+
+measure, places = (module(name) for name in ("measure", "places"))
+
+
+# Ceilings
+
+
+def test_ceilings_are_measured_and_only_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    roofline_module = module("roofline")
+    monkeypatch.setattr(roofline_module, "SIDES", {"cpu": (64,)})
+    place = places.HostPlace()
+    place.cache_bytes = 1 << 16
+    roofline = roofline_module.Roofline(place).measure()
+    assert set(roofline.flop_per_s) == {"float32", "float64"} and min(roofline.flop_per_s.values()) > 1e6
+    assert roofline.copy_bytes_per_s > 1e7 and roofline.read_bytes_per_s > 1e7
+    roofline.flop_per_s["float32"] = roofline.copy_bytes_per_s = 1e18
+    roofline.measure()
+    assert roofline.flop_per_s["float32"] == roofline.copy_bytes_per_s == 1e18
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int8", "tf32", "float8_e4m3fn"])
+def test_every_ceiling_multiplies_what_it_says(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    place = places.HostPlace()
+    a, x = (place.normal((32, 32), "float32" if dtype == "tf32" else dtype, 16.0) for _ in range(2))
+    for product in module("roofline").products(place, a, x, dtype):
+        try:
+            y = product()
+        except (RuntimeError, NotImplementedError):
+            assert dtype == "float8_e4m3fn"  # for GPUs, and for some CPUs
+            continue
+        y = y.to(torch.float64).numpy() if isinstance(y, torch.Tensor) else y
+        # float8's second factor is taken as it lies, by columns
+        right = x.T if dtype == "float8_e4m3fn" else x
+        want = a.astype(float) @ right.astype(float)
+        assert np.abs(y - want).max() <= 0.02 * np.abs(want).max()
+
+
+# The GPU's half, on NumPy
+
+
+@pytest.fixture
+def cuda_place(monkeypatch: pytest.MonkeyPatch) -> Any:
+    fake = numpy_cupy.cupy()
+    monkeypatch.setitem(sys.modules, "cupy.cuda", fake.cuda)
+    place_module = module("cuda_place")
+    monkeypatch.setattr(place_module, "cupy_library", lambda: SimpleNamespace(namespace=fake))
+    monkeypatch.setattr(place_module.CudaPlace, "torch_module", lambda place: None)
+    return place_module.CudaPlace(3)
+
+
+def test_the_gpus_place_goes_through_a_whole_case(cuda_place: Any) -> None:
+    settings = measure.Settings(rounds=5, sample_s=1e-4)
+    honest = b.contender(lambda place, x, w, y: b.product(x, w, y))
+    family = b.product_family(ours=honest, nan=b.contender(lambda place, x, w, y: y.fill(np.nan)))
+    ours, nan = rows(family, cuda_place, settings)
+    assert ours.status == "measured", ours.reason
+    assert ours.place == "cuda:0" and ours.backend == "cuda" and ours.peak_bytes == 512
+    assert nan.status == "rejected" and nan.reason.startswith("NaN")
+    described = module("machine").describe(cuda_place)
+    assert described["gpu"] == "GPU of NumPy" and json.dumps(described)
+
+
+def test_the_gpus_numbers_have_the_dtypes_asked_for(cuda_place: Any) -> None:
+    x = cuda_place.normal((1000,), "bfloat16", 3.0)
+    assert x.dtype.name == "bfloat16" and 2.5 < x.astype(float).std() < 3.5
+    assert cuda_place.normal((2,), "float64").dtype == np.float64
+    labels = cuda_place.integers((500,), 7)
+    assert labels.dtype == np.int64 and set(labels.tolist()) == set(range(7))
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16", "int64", "float8_e4m3fn"])
+def test_torch_sees_the_same_memory(name: str, cuda_place: Any) -> None:
+    torch = pytest.importorskip("torch")
+    for place in (places.HostPlace(), cuda_place):
+        x = np.arange(6).astype(places.dtypes.DTYPES[name]).reshape(2, 3)
+        t = place.torch(x)
+        assert t.dtype == getattr(torch, name) and t.data_ptr() == x.ctypes.data and tuple(t.shape) == (2, 3)
+        y = place.array(t.T)
+        assert y.dtype == x.dtype and np.array_equal(y.astype(float), x.T.astype(float))
+        assert y.ctypes.data == x.ctypes.data
+
+
+@pytest.mark.parametrize(("reasons", "status"), [(0x4, "measured"), (0x40, "rejected")])
+def test_a_gpu_whose_clocks_were_held_down_gives_no_times(
+    reasons: int, status: str, cuda_place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module("machine"), "clocks", lambda place: {"sm_mhz": 1980, "reasons": reasons})
+    honest = b.contender(lambda place, x, w, y: b.product(x, w, y))
+    (row,) = rows(b.product_family(ours=honest), cuda_place)
+    assert row.status == status, row.reason
+    assert row.conditions["after"]["sm_mhz"] == 1980
+    assert status == "measured" or row.reason == "clocks held down: hardware thermal slowdown"
