@@ -26,15 +26,20 @@ from pylayers.context import backend
 from pylayers.ops import linear as open_linear
 from pylayers.ops.linear import linear
 
+from .linear_calls import COLUMNS, INNER, ROWS, cases, changed, contenders, deviation, inputs, name
+
+# The family of `pylayers bench calls`, beside the itemised tables of this module.
+__all__ = ["cases", "changed", "contenders", "deviation", "inputs", "name"]
 CALLS, REPEATS = 2000, 41
-ROWS, COLUMNS, INNER = 4, 16, 8
 
 
 class Recorder:
-    """The compiled module where it is not built: takes a launch and does nothing."""
+    """The compiled module where it is not built: takes a launch and does nothing but allocate."""
 
-    def gemm(self, *arguments: Any) -> None:
-        """y = a b, not computed."""
+    def gemm(self, a: Any, b: Any, dtype: Any, *rest: Any) -> Any:
+        """y = a b^T, not computed."""
+        empty, device, _ = rest[-1]
+        return empty((a.shape[0], b.shape[0]), dtype, device)
 
 
 class Pointer:
@@ -154,8 +159,7 @@ def items(place: Place) -> Costs:
     constants = Tensor(weight), Tensor(bias)
     native: Any = backends.common(x, weight, bias)
     library, dtype = arrays.library(x), np.dtype(np.float32)
-    y = place(np.empty((ROWS, COLUMNS), dtype))
-    rest = None, None, None, None, None, 1.0, 1.0, None, "float32", False, True, (None, None), "", (0, 0)
+    rest = None, None, None, None, None, 1.0, 1.0, None, "float32", False, True, "", arrays.caller(x)
 
     plain = cost(lambda: linear(x, weight, bias))
     product = cost(lambda: native.gemm(x, weight, bias, None, precision="float32", transpose_b=True))
@@ -163,14 +167,14 @@ def items(place: Place) -> Costs:
         wrapped = cost(lambda: F.linear(tensor, *constants))
     checks = cost(lambda: backends.common(x, weight, bias))
     memory = cost(lambda: library.empty((ROWS, COLUMNS), dtype, "cuda:0"))
-    launch = cost(lambda: native.module.gemm(x, weight, y, bias, *rest))
+    launch = cost(lambda: native.module.gemm(x, weight, dtype, bias, *rest))
     yield "tape: the record", less(cost(lambda: F.linear(tensor, *leaves)), wrapped)
     yield "tape: tensors in and out", less(wrapped, plain)
     yield "ops: dtypes, devices, the backend", checks
     yield "ops: shapes and calls", less(plain, checks, product)
     yield "native: allocation of y", memory
-    yield "native: arrays across, plan, record", launch
-    yield "native: shape and dtype of y, calls", less(product, memory, launch)
+    yield "native: arrays across, plan, record", less(launch, memory)
+    yield "native: dtype of y, calls", less(product, launch)
 
 
 def less(whole: tuple[float, float], *parts: tuple[float, float]) -> tuple[float, float]:

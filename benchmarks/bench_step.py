@@ -1,213 +1,266 @@
-"""A training step of a small convolutional network at batch 128 on the CPU: ours beside torch, and the ratio."""
+"""Training steps, forward, backward and update: ours through each of its faces beside torch, eager and compiled."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from pylayers.backends import reference
+import pylayers
+from pylayers import backends, optim
 from pylayers.backends.protocol import AdamRates
+from pylayers.context import backend
 
-BATCH, CLASSES = 128, 10
-SHAPES = {  # 693,962 parameters
-    "conv.weight": (32, 1, 3, 3),
-    "conv.bias": (32,),
-    "hidden.weight": (5408, 128),
-    "hidden.bias": (128,),
-    "out.weight": (128, 10),
-    "out.bias": (10,),
+from . import bits, peers, training, truth
+from .family import Absent, Array, Arrays, Call, Case, Deviation, Place
+
+name = "step"
+changed: Sequence[str] = ("state",)
+
+FLOOR = 64 * truth.U  # of a tensor's largest element, and of its root mean square
+LONG_TO_COMPILE = 1e11  # operations of a step
+FACTOR = 3  # times the error of torch's own step (or, without torch, the reference's) in the same precision
+# By network: shape of one example, classes, operations of its forward, parameters.
+SIZES: dict[str, tuple[tuple[int, ...], int, int, int]] = {
+    "program 4": ((1, 28, 28), 10, 1_776_128, 693_962),
+    "program 5": ((1, 28, 28), 10, 8_482_816, 421_642),
+    "ResNet-50": ((3, 224, 224), 1000, 8_178_400_000, 25_557_032),
+    "GPT-2 small": ((1024,), 50257, 272_300_000_000, 124_439_808),
+    "ViT-S": ((3, 224, 224), 1000, 9_200_000_000, 22_050_664),
 }
-PLAIN = (1, 1), ((0, 0), (0, 0)), (1, 1), 1  # stride, padding, dilation, groups
-POOL = (2, 2), (2, 2), (0, 0), (1, 1)  # kernel, stride, padding, dilation
-
-Step = Callable[[], float]  # one training step -> its loss
 
 
-def batch() -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Images (N, 28, 28, 1), labels (N,), and the starting parameters, the same for every contender."""
-    rng = np.random.default_rng(0)
-    x = rng.random((BATCH, 28, 28, 1), dtype=np.float32)
-    parameters = [
-        np.zeros(shape, np.float32) if len(shape) == 1 else rng.standard_normal(shape).astype(np.float32) * 0.02
-        for shape in SHAPES.values()
-    ]
-    return x, rng.integers(0, CLASSES, BATCH), parameters
+def step(network: str, dtype: str, batch: int, optimizer: str, layout: str, quick: bool = False) -> Case:
+    """Three times the operations of the forward; of the bytes only those that no step can do without."""
+    example, classes, flop, parameters = SIZES[network]
+    count = 1 + len(training.KEPT[optimizer])
+    moved = 4 * (2 * count * parameters + batch * int(np.prod(example)))
+    params = {"network": network, "batch": batch, "optimizer": optimizer, "layout": layout}
+    short = "fp32" if dtype == "float32" else "bf16"
+    full = f"{short} {network} batch {batch} {optimizer} {layout}"
+    return Case("step", full, network, dtype, 3 * batch * flop, moved, params, quick)
 
 
-def backend_step() -> Step:
-    """The step as a plain sequence of calls of the reference backend."""
-    x, labels, parameters = batch()
-    image = x.transpose(0, 3, 1, 2)  # channels last in memory
-    weight, bias, hidden, hidden_bias, out, out_bias = parameters
-    m, v = ([np.zeros_like(p) for p in parameters] for _ in range(2))
-    steps = [np.zeros(2, np.int32) for _ in parameters]
-    rates = AdamRates(1e-3, eps=1e-7, bias_correction="folded")
-    dloss = np.broadcast_to(np.float32(1), (BATCH,))
+cases: Sequence[Case] = (
+    step("program 4", "float32", 128, "adam", "NHWC", quick=True),
+    step("program 4", "float32", 128, "adam", "NCHW"),
+    step("program 5", "float32", 64, "sgd", "NCHW", quick=True),
+    step("program 5", "float32", 64, "sgd", "NHWC"),
+    step("program 5", "float32", 1, "sgd", "NCHW", quick=True),
+    step("ViT-S", "float32", 32, "adam", "NCHW"),
+    step("ViT-S", "bfloat16", 128, "adam", "NCHW"),
+    step("ResNet-50", "float32", 32, "momentum", "NCHW"),
+    step("ResNet-50", "bfloat16", 128, "momentum", "NHWC"),
+    step("GPT-2 small", "bfloat16", 8, "adam", "NCHW"),
+)
 
-    def product(a: np.ndarray, b: np.ndarray, bias: Any = None, activation: Any = None) -> np.ndarray:
-        return reference.gemm(a[None], b[None], bias, activation)[0]
 
-    def columns(dy: np.ndarray) -> np.ndarray:
-        return reference.column_sum(dy[:, :, None])
+def inputs(case: Case, place: Place) -> Arrays:
+    """Images (or tokens) x, labels, and the state: parameters and moments, all in float32."""
+    p = case.params
+    example, classes, *_ = SIZES[p["network"]]
+    if len(example) == 1:
+        x = place.integers((p["batch"], *example), classes)
+        labels = place.integers((p["batch"] * example[0],), classes)
+    else:
+        c, h, w = example
+        x = place.normal((p["batch"], *((h, w, c) if p["layout"] == "NHWC" else example)), "float32")
+        labels = place.integers((p["batch"],), classes)
+    state = place.xp.empty(training.places(case)[1], "float32")
+    return {"x": x, "labels": labels, "state": training.initial(case, lambda s: place.normal(s, "float32"), state)}
 
-    def step() -> float:
-        y = reference.conv_forward(image, weight, bias, *PLAIN, "relu")
-        pooled, indices = reference.max_pool_forward(y, *POOL, (13, 13))
-        flat = pooled.transpose(0, 2, 3, 1).reshape(BATCH, -1)
-        h = product(flat, hidden, hidden_bias, "relu")
-        p = reference.softmax_forward(product(h, out, out_bias), False)
-        loss, normalizer, gradient = reference.cross_entropy_forward(
-            p, labels, None, -100, 0.0, "mean", "probabilities", True
+
+def contenders(case: Case, place: Place) -> list[peers.Entry]:
+    """Our faces and torch's; results are the loss, every gradient and the state."""
+    absent = peers.too_much(case, place)
+    return absent or [*our_entries(case, place), *torch_entries(case, place)]
+
+
+def arithmetic(case: Case) -> str:
+    """What every contender is asked for."""
+    return "float32" if case.dtype == "float32" else "bfloat16 by autocast, parameters and moments in float32"
+
+
+def our_entries(case: Case, place: Place) -> list[peers.Entry]:
+    """pylayers.nn with pylayers.optim; for program 4 also its Keras face and plain calls of the backend."""
+    how = arithmetic(case)
+    if case.dtype != "float32":
+        return [Absent("pylayers", "has no autocast to bfloat16 yet", ours=True)]
+    try:
+        training.build(case, pylayers)
+    except (AttributeError, NotImplementedError) as error:
+        return [Absent("pylayers", str(error).partition(";")[0], ours=True)]
+
+    def with_nn(x: Arrays) -> Call:
+        run = training.step_of(pylayers, case, x["x"], x["labels"], x["state"])
+        return lambda: (*run(), x["state"])
+
+    entries = [peers.ours(place, how, with_nn, "step", dtype="float32", name="pylayers")]
+    if case.params["network"] == "program 4" and case.params["layout"] == "NHWC":
+        label = "pylayers, keras"
+        if place.name == "cpu":
+            entries.append(peers.ours(place, how, lambda x: keras_step(case, x), "step", dtype="float32", name=label))
+        else:
+            entries.append(Absent(label, "fit takes its data from host memory", ours=True))
+        label = "pylayers, backend calls"
+        entries.append(
+            peers.ours(place, how, lambda x: plain_step(case, place, x), "step", dtype="float32", name=label)
         )
-        dp = reference.cross_entropy_backward(dloss, gradient, normalizer)
-        dlogits = reference.softmax_backward(dp, p, False)
-        dh = reference.activation_backward(product(dlogits, out.T), h, "relu")
-        dflat = product(dh, hidden.T)
-        dpooled = dflat.reshape(BATCH, 13, 13, 32).transpose(0, 3, 1, 2)
-        dy = reference.max_pool_backward(dpooled, indices, y.shape, *POOL)
-        dy = reference.activation_backward(dy, y, "relu")
-        gradients = [
-            reference.conv_weight_gradient(dy, image, weight.shape, *PLAIN),
-            reference.column_sum(dy.reshape(BATCH, 32, -1)),
-            product(flat.T, dh),
-            columns(dh),
-            product(h.T, dlogits),
-            columns(dlogits),
-        ]
-        reference.adam(parameters, gradients, m, v, steps, rates)
-        return float(loss[0])
-
-    return step
+    return entries
 
 
-def keras_step() -> Step:
-    """The same network as a Keras-shaped model: layers, tape, loss, metric, optimizer; a step is one fit."""
+def torch_entries(case: Case, place: Place) -> list[peers.Entry]:
+    """torch's layers and optimizer in the layout of the case; on a GPU also under torch.compile."""
+    label = "torch, channels last" if case.params["layout"] == "NHWC" else "torch, contiguous"
+
+    def prepare(torch: Any, x: dict[str, Any]) -> Call:
+        run = training.step_of(torch, case, x["x"], x["labels"], x["state"])
+        return lambda: (*run(), x["state"])
+
+    entries = [peers.with_torch(place, arithmetic(case), prepare, label)]
+    if place.name != "cpu":
+        entries.append(compiled_entry(case, place, f"{label}, torch.compile"))
+    return entries
+
+
+def compiled_entry(case: Case, place: Place, label: str) -> peers.Entry:
+    """torch.compile of forward and backward; its program serves every buffer set of the case."""
+    if case.dtype == "float32" and case.flop > LONG_TO_COMPILE:
+        return Absent(label, "takes a minute to compile; it is measured in bfloat16")
+    programs: list[training.Compiled] = []
+
+    def prepare(torch: Any, x: dict[str, Any]) -> Call:
+        if not programs:
+            torch.compiler.reset()
+            programs.append(training.Compiled(torch, case))
+        run = programs[0].step_of(x["x"], x["labels"], x["state"])
+        return lambda: (*run(), x["state"])
+
+    return peers.with_torch(place, arithmetic(case), prepare, label)
+
+
+def keras_step(case: Case, x: Arrays) -> Call:
+    """Program 4 as it stands: layers, tape, loss, metric, optimizer; a step is one fit."""
     from pylayers.keras import layers, models, optimizers
 
-    x, labels, _ = batch()
-    convolution = layers.Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1))
-    hidden = layers.Dense(128, activation="relu")
-    out = layers.Dense(CLASSES, activation="softmax")
-    model = models.Sequential([convolution, layers.MaxPooling2D((2, 2)), layers.Flatten(), hidden, out])
-    model.compile(optimizer=optimizers.Adam(), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    views = training.tensors(case, x["state"])
 
-    def step() -> float:
-        history = model.fit(x, labels, batch_size=BATCH, verbose=0, shuffle=False).history
-        return float(history["loss"][0])
+    class Resumed(optimizers.Adam):
+        """Adam on moments that are given."""
 
-    return step
+        def create(self, parameters: Sequence[Any]) -> optim.Optimizer:
+            found: optim.Optimizer = super().create(parameters)
+            for parameter, key in zip(parameters, views["parameter"], strict=True):
+                kept = {kind: views[kind][key] for kind in training.KEPT["adam"]}
+                found.state[parameter] = training.counted(pylayers, "adam", x["state"]) | kept
+            return found
 
+    model = models.Sequential([
+        layers.Conv2D(32, (3, 3), activation="relu", input_shape=(28, 28, 1)), layers.MaxPooling2D((2, 2)),
+        layers.Flatten(), layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax"),
+    ])  # fmt: skip
+    for weight, array in zip(model.weights, views["parameter"].values(), strict=True):
+        weight.parameter.array = array
+    model.compile(optimizer=Resumed(), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
-def nn_step() -> Step:
-    """The same network through `pylayers.nn`, the tape and `pylayers.optim`, written as for torch."""
-    import pylayers as pl
-    from pylayers import nn, optim
+    def call() -> Sequence[Array]:
+        history = model.fit(x["x"], x["labels"], batch_size=case.params["batch"], verbose=0, shuffle=False).history
+        found: list[Any] = [weight.parameter.grad for weight in model.weights]
+        gradients = [dx.array for dx in found]
+        return np.array(history["loss"], np.float32), *gradients, x["state"]
 
-    x, labels, _ = batch()
-    image, target = pl.tensor(x.transpose(0, 3, 1, 2)), pl.tensor(labels)
-    layers = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5408, 128), nn.ReLU()]
-    net = nn.Sequential(*layers, nn.Linear(128, CLASSES))
-    loss_of, optimizer = nn.CrossEntropyLoss(), optim.Adam(net.parameters(), eps=1e-7)
-
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = loss_of(net(image), target)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
+    return call
 
 
-def torch_step(channels_last: bool) -> Step:
-    """The same network and optimizer in torch."""
-    import torch
-    from torch import nn
+def plain_step(case: Case, place: Place, x: Arrays) -> Call:
+    """Program 4 as a sequence of calls of the backend, without layers, checks and tape."""
+    run: Any = backends.load(place.backend)
+    views, xp, batch = training.tensors(case, x["state"]), place.xp, case.params["batch"]
+    parameters, *moments = ([*each.values()] for each in views.values())
+    weight, bias, hidden, hidden_bias, out, out_bias = parameters
+    steps = [training.counted(pylayers, "adam", x["state"])["steps"] for _ in parameters]
+    rates = AdamRates(1e-3, eps=1e-7)
+    image, dloss = x["x"].transpose(0, 3, 1, 2), xp.broadcast_to(xp.ones((), "float32"), (batch,))
+    plain = (1, 1), ((0, 0), (0, 0)), (1, 1), 1  # stride, padding, dilation, groups
+    pool = (2, 2), (2, 2), (0, 0), (1, 1)  # kernel, stride, padding, dilation
 
-    x, labels, parameters = batch()
-    order = torch.channels_last if channels_last else torch.contiguous_format
-    image = torch.tensor(x).permute(0, 3, 1, 2).contiguous(memory_format=order)
-    target = torch.tensor(labels)
-    layers = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5408, 128), nn.ReLU()]
-    net = nn.Sequential(*layers, nn.Linear(128, CLASSES)).to(memory_format=order)
-    with torch.no_grad():
-        for p, start in zip(net.parameters(), parameters, strict=True):
-            p.copy_(torch.tensor(start if start.ndim != 2 else start.T))
-    optimizer = torch.optim.Adam(net.parameters(), eps=1e-7)
+    def call() -> Sequence[Array]:
+        y = run.conv_forward(image, weight, bias, *plain, "relu")
+        pooled, indices = run.max_pool_forward(y, *pool, (13, 13))
+        flat = pooled.transpose(0, 2, 3, 1).reshape(batch, -1)
+        h = run.gemm(flat, hidden, hidden_bias, "relu", transpose_b=True)
+        logits = run.gemm(h, out, out_bias, transpose_b=True)
+        loss, normalizer, gradient = run.cross_entropy_forward(
+            logits, x["labels"], None, -100, 0.0, "mean", "logits", True
+        )
+        dlogits = run.cross_entropy_backward(dloss, gradient, normalizer)
+        dh = run.gemm(dlogits, out, None, "relu", saved=h)
+        dpooled = run.gemm(dh, hidden).reshape(batch, 13, 13, 32).transpose(0, 3, 1, 2)
+        dy = run.activation_backward(run.max_pool_backward(dpooled, indices, y.shape, *pool), y, "relu")
+        gradients = [
+            run.conv_weight_gradient(dy, image, weight.shape, *plain),
+            run.column_sum(dy.reshape(batch, 32, -1)),
+            run.gemm(dh, flat, transpose_a=True),
+            run.column_sum(dh[:, :, None]),
+            run.gemm(dlogits, h, transpose_a=True),
+            run.column_sum(dlogits[:, :, None]),
+        ]
+        run.adam(parameters, gradients, *moments, steps, rates)
+        return loss, *gradients, x["state"]
 
-    def step() -> float:
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(net(image), target)
-        loss.backward()
-        optimizer.step()
-        return float(loss.item())
-
-    return step
-
-
-CONTENDERS: dict[str, Callable[[], Step]] = {
-    "pylayers, nn and the tape": nn_step,
-    "pylayers, keras and the tape": keras_step,
-    "pylayers, backend calls": backend_step,
-    "torch, channels last": lambda: torch_step(True),
-    "torch, contiguous": lambda: torch_step(False),
-}
-
-
-def milliseconds(step: Step, count: int) -> list[float]:
-    """The times of `count` steps, after three that are not counted."""
-    times = []
-    for turn in range(count + 3):
-        start = time.perf_counter()
-        step()
-        if turn >= 3:
-            times.append(1e3 * (time.perf_counter() - start))
-    return times
+    return call
 
 
-def in_a_process(name: str, threads: int, steps: int) -> list[float]:
-    """The times of a contender that has the machine for itself: waiting threads of one library slow down the other."""
-    command = [sys.executable, __file__, "--only", name, "--threads", str(threads), "--steps", str(steps)]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-    times: list[float] = json.loads(subprocess.check_output(command, env=environment))
-    return times
+# ------------------------------------------------------------------------------------------------------------ truth
 
 
-def main() -> None:
-    """Prints each contender's median and the ratio of ours to torch's better layout."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=20, help="of each round")
-    parser.add_argument("--rounds", type=int, default=3, help="in which the contenders take turns")
-    parser.add_argument("--only", choices=CONTENDERS, help="print the times of this one, in this process, as JSON")
-    arguments = parser.parse_args()
-    if arguments.only:
-        if arguments.only.startswith("torch"):
-            import torch
-
-            torch.set_num_threads(arguments.threads)
-        print(json.dumps(milliseconds(CONTENDERS[arguments.only](), arguments.steps)))
-        return
-    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for _ in range(arguments.rounds):
-        for name in CONTENDERS:
-            times[name] += in_a_process(name, arguments.threads, arguments.steps)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    best = min(value for name, value in medians.items() if name.startswith("torch"))
-    count = arguments.rounds * arguments.steps
-    print(f"training step, batch {BATCH}, float32, {arguments.threads} threads, median of {count}")
-    for name, value in medians.items():
-        print(f"  {name:28} {value:8.2f} ms   {value / best:5.2f} x torch")
+def deviation(case: Case, place: Place, inputs: Arrays, results: Sequence[Array]) -> Deviation:
+    """The loss, every gradient, and every parameter and moment after the step."""
+    network = training.shapes(case.params["network"])
+    expected = [(1,), *network.values(), inputs["state"].shape]
+    found = truth.results_of(place, results, *((shape, "float32") for shape in expected))
+    if found is None:
+        return truth.WRONG_FORM
+    key = case.name, place.name, *(int(bits.of(x).sum(dtype="uint64")) for x in inputs.values())
+    if key not in last:
+        last.clear()
+        last[key] = tuple(same_step(case, place, inputs, dtype) for dtype in ("float64", "float32"))
+    want, own = last[key]
+    return truth.deviation(place, compared(case, place, found, want, own))
 
 
-if __name__ == "__main__":
-    main()
+last: dict[tuple[Any, ...], tuple[list[Array], ...]] = {}  # the truth of one set of inputs, which each contender meets
+
+
+def same_step(case: Case, place: Place, inputs: Arrays, dtype: str) -> list[Array]:
+    """What a step gives in this dtype: torch's at the place, or without torch the reference's."""
+    torch = peers.torch_for(place.name.partition(":")[0])
+    x = {key: each.copy() for key, each in inputs.items()}
+    for key in ("x", "state"):
+        if x[key].dtype.kind == "f":
+            x[key] = x[key].astype(dtype)
+    if isinstance(torch, str):
+        host = {key: each if isinstance(each, np.ndarray) else each.get() for key, each in x.items()}
+        with backend("reference"):
+            results = training.step_of(pylayers, case, host["x"], host["labels"], host["state"])()
+        return [place.xp.asarray(each) for each in (*results, host["state"])]
+    tensors = {key: place.torch(each) for key, each in x.items()}
+    results = training.step_of(torch, case, tensors["x"], tensors["labels"], tensors["state"])()
+    return [*map(place.array, results), x["state"]]
+
+
+def compared(
+    case: Case, place: Place, found: list[Array], want: list[Array], own: list[Array]
+) -> Iterator[tuple[Array, Array, Array]]:
+    """Each tensor's elements, and its root mean square, with the bounds: by the worst of the same precision."""
+    xp = place.xp
+    segments = [segment for *_, segment in training.places(case)[0]]
+    for triple in zip(found, want, own, strict=True):
+        whole = triple[0].shape == want[-1].shape
+        for segment in segments if whole else [...]:
+            got, exact, same = (truth.wide(place, each[segment]).reshape(-1) for each in triple)
+            for measure in (lambda x: abs(x).max(), lambda x: xp.sqrt((x * x).mean())):
+                bound = FACTOR * measure(same - exact) + FLOOR * measure(exact)
+                error = measure(got - exact).reshape(1)
+                yield error, xp.zeros_like(error), bound.reshape(1)
