@@ -1,18 +1,21 @@
-"""The table op x backend of the README, from the code: `python -m benchmarks.optable --write README.md`."""
+"""The table op x backend of the README, from the code and the results: `python -m benchmarks.report --write`."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-import sys
+import re
 import textwrap
-from pathlib import Path
+from collections.abc import Mapping
 
 from pylayers.backends import reference
 from pylayers.backends.native import KERNEL_DTYPES, Native
 from pylayers.backends.protocol import Backend
 
-BEGIN, END = "<!-- op table: python -m benchmarks.optable --write README.md -->", "<!-- end of op table -->"
+from .evidence import ROOT, Kernel
+from .summary import Gpu, compared, seen
+
+BEGIN, END = "<!-- op table: python -m benchmarks.report --write -->", "<!-- end of op table -->"
 COLUMNS = ("op", "reference", "emulated", "cuda", "seen on a GPU", "speed")
 
 
@@ -31,38 +34,63 @@ def has(backend: object, op: str) -> str:
     return "no" if isinstance(work[0], ast.Raise) else "yes"
 
 
-def row(op: str) -> tuple[str, ...]:
+def launchers(op: str) -> tuple[str, ...]:
+    """The stems of the files of csrc whose kernels the op launches: where it is defined, and that one's variants."""
+    files = {path.stem: path.read_text() for path in (ROOT / "csrc").glob("*.cu")}
+    home = [stem for stem, text in files.items() if re.search(rf"^\w[\w:<>]* {op}\(", text, re.MULTILINE)]
+    if not home:
+        raise ValueError(f"optable: expected a definition of {op} in csrc/*.cu")
+    return tuple(stem for stem in sorted(files) if stem == home[0] or stem.startswith(f"{home[0]}_"))
+
+
+def belongs(op: str, family: str, params: Mapping[str, object]) -> bool:
+    """Whether a case of a family times this op."""
+    words = [str(params.get(key, "")) for key in ("op", "direction", "rule")]
+    if family == "gemm":
+        return op == "gemm"
+    if family == "conv":
+        return op == "conv_" + words[1].replace(" ", "_")
+    if family == "attention":
+        return op == f"attention_{'backward' if words[1] == 'backward' else 'forward'}"
+    if family == "optim":
+        return op == {"adamw": "adam"}.get(words[2], words[2])
+    if family != "rows":
+        return False
+    activation = words[0].partition("_")[0] in ("relu", "gelu", "silu")
+    own = words[0].replace(words[0].partition("_")[0], "activation", 1) if activation else words[0]
+    return op in (own, f"{own.removeprefix('log_')}_forward")
+
+
+def speed(op: str, found: list[Gpu]) -> str:
+    """Against the best peer of each case that times this op."""
+    words = []
+    for gpu in found:
+        lines = [ls for (family, _), (ls, _) in gpu.cases().items() if belongs(op, family, ls[0].row.params)]
+        if lines:
+            words.append(f"{gpu.name}: {compared(lines)}")
+    return "; ".join(words) or "not measured"
+
+
+def row(op: str, found: list[Gpu], kernels: Mapping[str, Kernel]) -> tuple[str, ...]:
     """The cells of one op: for kernels their dtypes. Emulated and cuda are one source compiled twice."""
     kernel = has(Native, op)
-    unseen = ("never", "not measured") if kernel == "yes" else ("", "")
+    cells = ("", "")
     if kernel == "yes":
         kernel = ", ".join(dict.fromkeys(name.partition("_")[0] for name in KERNEL_DTYPES.get(op, ("float32",))))
-    return f"`{op}`", has(reference, op), kernel, kernel, *unseen
+        cells = seen(launchers(op), found, kernels), speed(op, found)
+    return f"`{op}`", has(reference, op), kernel, kernel, *cells
 
 
-def table() -> str:
+def table(found: list[Gpu], kernels: Mapping[str, Kernel]) -> str:
     """The table between its two marks."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *map(row, ops())]
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *(row(op, found, kernels) for op in ops())]
     return "\n".join([BEGIN, *(f"| {' | '.join(cells)} |" for cells in lines), END])
 
 
-def replaced(text: str) -> str:
+def replaced(text: str, found: list[Gpu], kernels: Mapping[str, Kernel]) -> str:
     """`text` with its table brought up to date; ValueError when it has no place for one."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"optable: expected a text with {BEGIN!r} and {END!r}")
-    return before + table() + after
-
-
-def main(arguments: list[str]) -> None:
-    """Prints the table, or with ``--write FILE`` puts it into the file."""
-    if arguments[:1] == ["--write"]:
-        path = Path(arguments[1])
-        path.write_text(replaced(path.read_text()))
-    else:
-        print(table())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return before + table(found, kernels) + after

@@ -1,32 +1,58 @@
-"""The README keeps its word: its table is the code's, its programs run, its commands are those of .ci/run."""
+"""The README keeps its word: its tables are the code's and the results', its programs run, its commands are CI's."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))  # the checkout's benchmarks: what they write is the checkout's README
+
+from benchmarks import optable, report, summary  # noqa: E402
+from benchmarks.evidence import Kernel  # noqa: E402
+
 README = (ROOT / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
 
 
-def test_the_op_table_is_up_to_date() -> None:
-    spec = importlib.util.spec_from_file_location("optable", ROOT / "benchmarks" / "optable.py")
-    assert spec is not None
-    assert spec.loader is not None
-    optable = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(optable)
+def kernels_of(found: list[summary.Gpu]) -> dict[str, Kernel]:
+    """Those of the installed module, of which tables with results speak; skips where they cannot be compared."""
+    try:
+        present = report.present_kernels(needed=bool(found))
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    entries = [entry for gpu in found for test in gpu.tests for entry in test.get("kernels", {}).values()]
+    compilers = {kernel.compiler for kernel in present.values()}
+    if entries and compilers != {entry["key"]["nvcc"] for entry in entries}:
+        pytest.skip(f"the module was compiled by nvcc {compilers}, the results are of another")
+    return present
+
+
+def test_generated_texts_are_up_to_date() -> None:
+    """Tables, pages and pictures are those that the committed results and the code give."""
+    found = summary.gpus()
+    for path, text in report.written(summary.RESULTS, README, kernels_of(found)).items():
+        kept = path.read_text()
+        if path.suffix == ".svg" and f"Matplotlib v{version('matplotlib')}" not in kept:
+            continue  # another version draws the same in other words
+        assert kept == text, f"{path}: python -m benchmarks.report --write"
+
+
+def test_a_changed_table_is_noticed() -> None:
     assert len(optable.ops()) > 20
-    assert optable.replaced(README) == README, "python -m benchmarks.optable --write README.md"
-    assert optable.replaced(README.replace("| `adam` | yes", "| `adam` | no")) == README
+    for changed in (README.replace("| `adam` | yes", "| `adam` | no"), README.replace("No kernel has run", "Some ran")):
+        assert changed != README
+        assert report.written(Path("nothing"), changed, {})[ROOT / "README.md"] == README
     with pytest.raises(ValueError, match="optable: expected a text with"):
-        optable.replaced("no table here")
+        report.written(Path("nothing"), "no table here", {})
+    with pytest.raises(ValueError, match="report: expected a text with"):
+        report.written(Path("nothing"), f"{optable.BEGIN}{optable.END}", {})
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=["torch", "keras"])

@@ -1,0 +1,172 @@
+"""A run on a GPU, without one: it ends in time, what is verified is skipped, failures stay."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from result_records import ROOT
+from test_steps import step
+
+from benchmarks import gpu_plan, gpu_run
+from benchmarks.evidence import Kernel
+from benchmarks.results import read
+
+# ------------------------------------------------------------------------------------------------------------ runs
+
+
+def run_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phases: list[gpu_plan.Phase], seconds: float = 60
+) -> gpu_run.Run:
+    """A run of these phases on a GPU that has three kernels."""
+    monkeypatch.setattr(gpu_run, "phases", lambda device, seconds: phases)
+    monkeypatch.setattr(gpu_run, "RESULTS", tmp_path / "results")
+    run = gpu_run.Run(tmp_path, seconds, "cuda", [])
+    run.current = {name: Kernel("sm_90a", name, launcher, "code", "source", "13") for name, launcher in
+                   (("k1", "softmax"), ("k2", "softmax"), ("k3", "norm"))}  # fmt: skip
+    return run
+
+
+def launching(*kernels: str, status: int = 0) -> dict[str, Any]:
+    """A step whose tests launch these kernels and pass."""
+    lines = [{"test": f"t{i}", "outcome": "passed", "kernels": [name]} for i, name in enumerate(kernels)]
+    code = f"""
+        import sys
+        path = next(word for word in sys.argv if word.startswith("--witness=")).partition("=")[2]
+        open(path, "w").write({"".join(json.dumps(line) + chr(10) for line in lines)!r})
+        raise SystemExit({status})
+    """
+    return {"code": code, "witness": True, "sources": "s"}
+
+
+def test_one_failed_step_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_steps = [step("raise SystemExit(1)", "one"), step("import os; os.abort()", "two"), step("", "three"),
+                 step("", "four", impossible="needs a moon")]  # fmt: skip
+    run = run_of(tmp_path, monkeypatch, [gpu_plan.Phase("suite", 1, 1.0, all_steps)])
+    run.all()
+    records = read(run.path).of("test")
+    assert {r["name"]: r["status"] for r in records} == {
+        "one": "failed", "two": "failed", "three": "passed", "four": "skipped"
+    }  # fmt: skip
+    assert records[-1]["reason"] == "needs a moon" and "rc" not in records[-1]
+    assert "failed   one" in gpu_run.table(run.records)
+
+
+def test_a_run_ends_in_time_and_says_what_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_run, "LEAST_S", 1.0)
+    sleep = "import time; time.sleep(600)"
+    phases = [gpu_plan.Phase("ptx", 2, 0.5, [step(sleep, "a"), step(sleep, "b"), step(sleep, "c")]),
+              gpu_plan.Phase("suite", 1, 1.0, [step("", "d")])]  # fmt: skip
+    run = run_of(tmp_path, monkeypatch, phases, seconds=30)
+    began = time.monotonic()
+    run.all()
+    assert time.monotonic() - began < 30
+    status = {r["name"]: (r["status"], r["reason"]) for r in read(run.path).of("test")}
+    assert status["a"][0] == status["b"][0] == "failed" and status["c"] == ("not run", "no time left")
+    assert status["d"][0] == "passed"  # a phase leaves the others their share
+
+
+def test_what_is_verified_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    phases = [gpu_plan.Phase("suite", 1, 1.0, [step(name="softmax", **launching("k1", "k2"))])]
+    first = run_of(tmp_path, monkeypatch, phases)
+    first.all()
+    record = first.records[-1]
+    key = {"sass": "code", "launcher": "source", "nvcc": "13"}
+    assert record["kernels"]["sm_90a k1"] == {"passed": 1, "failed": 0, "launcher": "softmax", "key": key}
+
+    def again(change: dict[str, Kernel] | None = None, **about: Any) -> str:
+        phases[0].steps[:] = [step(name="softmax", **{**launching("k1", "k2"), **about})]
+        run = run_of(tmp_path, monkeypatch, phases)
+        run.current |= change or {}
+        return gpu_run.verified(phases[0].steps[0], run.known, run.current, "cuda")
+
+    assert again() == record["ended"]
+    assert not again(sources="changed")
+    assert not again({"k2": Kernel("sm_90a", "k2", "softmax", "changed", "source", "13")})
+    assert not again({"k2": Kernel("sm_90a", "k2", "softmax", "code", "changed", "13")})
+    assert not again({"k2": Kernel("sm_90a", "k2", "softmax", "code", "source", "14")})
+    assert not again({"k4": Kernel("sm_90a", "k4", "softmax", "code", "source", "13")})  # which no test has seen
+    assert again({"k4": Kernel("sm_90a", "k4", "norm", "code", "source", "13")}) == record["ended"]
+    second = run_of(tmp_path, monkeypatch, phases)
+    second.all()
+    assert second.records[-1]["status"] == "skipped" and record["ended"] in second.records[-1]["reason"]
+    assert again() == record["ended"]  # that a step was skipped changes nothing
+
+
+def test_what_failed_last_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for status in (0, 1):
+        phases = [gpu_plan.Phase("suite", 1, 1.0, [step(name="softmax", **launching("k1", "k2", status=status))])]
+        run = run_of(tmp_path, monkeypatch, phases)
+        run.known = []
+        run.all()
+    again = run_of(tmp_path, monkeypatch, phases)
+    assert not gpu_run.verified(phases[0].steps[0], again.known, again.current, "cuda")
+
+
+def test_a_step_of_the_emulator_verifies_nothing_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    phases = [gpu_plan.Phase("suite", 1, 1.0, [step(name="softmax", **launching("k1", "k2"))])]
+    run = run_of(tmp_path, monkeypatch, phases)
+    run.device = "emulated"
+    run.all()
+    again = run_of(tmp_path, monkeypatch, phases)
+    assert not gpu_run.verified(phases[0].steps[0], again.known, again.current, "cuda")
+    assert gpu_run.verified(phases[0].steps[0], again.known, again.current, "emulated")
+
+
+def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
+    """SIGTERM in the middle: the step that ran is ended and recorded, the others are said not to have run."""
+    code = f"""
+        import sys, pathlib
+        sys.path.append({str(ROOT)!r})
+        from benchmarks import gpu_plan, gpu_run, steps
+        def step(name, code): return steps.Step(name, "suite", (sys.executable, "-c", code), 600)
+        slow = f"import pathlib, time; pathlib.Path({str(tmp_path / "began")!r}).touch(); time.sleep(600)"
+        all_steps = [step("quick", ""), step("slow", slow), step("never", "")]
+        gpu_run.phases = lambda device, seconds: [gpu_plan.Phase("suite", 1, 1.0, all_steps)]
+        gpu_run.RESULTS = pathlib.Path("/nowhere")
+        sys.argv = ["gpu_run", "--out", {str(tmp_path)!r}]
+        sys.exit(gpu_run.main())
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "began").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 1
+    records = {r["name"]: r for r in read(tmp_path / gpu_run.OUTPUT).of("test")}
+    assert records["quick"]["status"] == "passed" and records["slow"]["status"] == "failed"
+    assert (records["never"]["status"], records["never"]["reason"]) == ("not run", "interrupted")
+
+
+# ------------------------------------------------------------------------------------------------------------ plan
+
+
+def test_the_plan_holds_every_test_of_kernels() -> None:
+    """A new test file of kernels is part of a run on a GPU."""
+    texts = {path.stem.removeprefix("test_"): path.read_text() for path in (ROOT / "tests").glob("test_*.py")}
+    files = {
+        name
+        for name, text in texts.items()
+        if re.search(r"^def test_\w+\((\n )?.*?\b(kernels|on): (subject\.)?Subject\b", text, re.MULTILINE)
+    }
+    only_emulated = {"gemm_huge", "mutants"}
+    assert len(files) > 5 and files - only_emulated <= set(gpu_plan.SUITE)
+    assert all(path.exists() for _, path in gpu_plan.test_files([*gpu_plan.PTX, *gpu_plan.SUITE, *gpu_plan.SANITIZED]))
+
+
+def test_a_rehearsal_needs_no_gpu_and_claims_none() -> None:
+    both = [gpu_plan.phases(device, 540) for device in ("cuda", "emulated")]
+    cuda, emulated = ({s.name: s for phase in phases for s in phase.steps} for phases in both)
+    assert set(emulated) <= set(cuda)
+    assert all(s.impossible for s in emulated.values() if s.phase == "sanitizers")
+    for one in emulated.values():
+        assert one.impossible or "cuda" not in one.command, one.name
+    assert [phase.name for phase in both[0]] == ["build", "ptx", "suite", "sanitizers", "bench"]

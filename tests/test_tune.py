@@ -1,0 +1,107 @@
+"""The table of measured choices: what was quickest is what the plan takes."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import emulated
+import numpy as np
+import pytest
+from result_records import row
+
+from benchmarks import bench_gemm, choices, places, tune
+from benchmarks.results import Results, append, row_of
+
+
+def tuned(case: str, times: dict[str, float], **params: Any) -> list[dict[str, Any]]:
+    """Rows of a case of `tune`."""
+    about = {"m": 4096, "n": 4096, "k": 4096, "layout": "nt", "batch": 0, "b_dtype": "bfloat16", **params}
+    return [row(case, name, s, family="tune gemm", dtype="bfloat16", params=about) for name, s in times.items()]
+
+
+def test_choices_are_what_was_quickest() -> None:
+    header = {"kind": "header", "device": "cuda", "capability": 90}
+    rows = tuned("a", {"x*1 (the plan's choice)": 1.0, "y*2": 0.5})
+    rows += tuned("b", {"x*1 (the plan's choice)": 1.0, "y*2": 0.99}, m=1)  # no difference: nothing to choose
+    rows += tuned("c", {"x*1 (the plan's choice)": 1.0}, k=4097, batch=3)
+    rows += tuned("d", {"x*1 (the plan's choice)": 1.0}, m=1, k=4104, batch=3)
+    rows += tuned("e", {"x*1 (the plan's choice)": 1.0}, m=1, k=4097)
+    rows += tuned("f", {"x*1 (the plan's choice)": 1.0}, m=1, n=16, k=4097, batch=2)
+    slower = tuned("a", {"x*1 (the plan's choice)": 1.0, "y*2": 0.9, "z*1": 0.1})
+    slower[2]["status"] = "rejected"
+    found = choices.choices([Results([header, *rows]), Results([header, *slower])])
+    types = ("bfloat16", "bfloat16", "float32", 90)
+    assert found == sorted([
+        (*types, "rows", "columns", 1, 4096, 4096, 4096, "y*2"),
+        (*types, "rows", "columns", 1, 1, 4096, 4096, "x*1"),
+        (*types, "any", "any", 3, 4096, 4096, 4097, "x*1"),
+        (*types, "rows", "columns", 3, 1, 4096, 4104, "x*1"),
+        (*types, "rows", "any", 1, 1, 4096, 4097, "x*1"),  # one row has no stride
+        (*types, "any", "any", 2, 1, 16, 4097, "x*1"),  # but two matrices of one row have
+    ])  # fmt: skip
+
+
+def test_the_table_is_written_and_read() -> None:
+    text = choices.TABLE.read_text()
+    rows = [("int8", "int8", "float32", 90, "rows", "columns", 1, 2, 3, 4, "v*1")]
+    once = choices.with_rows(text, rows)
+    assert '    {"int8", "int8", "float32", 90, "rows", "columns", 1, 2, 3, 4, "v*1"},\n' in once
+    assert choices.written(once) == rows and choices.with_rows(once, choices.written(text)) == text
+    other = [(*rows[0][:3], 80, *rows[0][4:])]
+    assert choices.together(rows, other) == sorted(rows + other)
+    assert choices.together(rows, [(*rows[0][:10], "w*1")]) == [(*rows[0][:10], "w*1")]
+    with pytest.raises(ValueError, match="tune: expected a table between"):
+        choices.with_rows("nothing", rows)
+
+
+class Untouched(places.HostPlace):
+    """Arrays whose memory nobody reads."""
+
+    def normal(self, shape: Any, dtype: str, scale: float = 1.0) -> Any:
+        return np.empty(shape, places.dtypes.DTYPES[dtype]) if math.prod(shape) > 1 else np.ones(shape, dtype)
+
+
+def test_the_plan_takes_what_was_measured() -> None:
+    """For every case the row that tuning would write: it names the problem as the plan does."""
+    module, place, tried = emulated.load(), Untouched(), 0
+    spec = module.device_spec(0)
+    for case in tune.cases():
+        if case.dtype == "int8" and case.bytes > 1 << 20:
+            continue  # drawn as int64
+        x = bench_gemm.inputs(case, place)
+        a, b = tune.operands(case, x)
+        own, precision = tune.canonical(tune.module_choice(module, a, b, case, spec)), tune.precision(case)
+        known = choices.problem(row_of(case, contender="", place="", backend=""), spec.capability)
+        for variant in [v for v in tune.variants(module, case, x, spec) if v != own][:2]:
+            plan = module.plan_gemm_measured(a, b, precision, spec, "", [(*known, variant)])
+            assert tune.canonical(plan.variant) == variant, f"{case.name} {known}"
+            tried += 1
+    assert tried > 100
+
+
+def test_every_variant_of_a_case_is_right() -> None:
+    emulated.load()
+    place, family = places.HostPlace("emulated"), tune.Variants(quick=True)
+    for case in [case for case in family.cases if case.group == "tiny"][:3]:
+        entries = family.contenders(case, place)
+        assert choices.OWN in entries[0].name and len({entry.name for entry in entries}) == len(entries)
+        x = family.inputs(case, place)
+        for entry in entries:
+            with place.current():
+                results = entry.prepare(x)()
+            assert family.deviation(case, place, x, results).ratio <= 1, entry.name
+
+
+def test_only_measurements_reach_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append(tmp_path / "t.jsonl", [{"kind": "header", "device": "emulated", "capability": 90}])
+    text = choices.TABLE.read_text()
+    monkeypatch.setattr(sys, "argv", ["tune", "gemm", "--from", str(tmp_path / "t.jsonl"), "--write"])
+    with pytest.raises(ValueError, match="tune: argument 'write': expected files measured on a GPU"):
+        tune.main()
+    assert choices.TABLE.read_text() == text
+    monkeypatch.setattr(sys, "argv", ["tune", "pool"])
+    with pytest.raises(ValueError, match="tune: argument 'family': expected gemm"):
+        tune.main()
