@@ -17,13 +17,14 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .evidence import ROOT, Kernel, require_checkout, running
 from .gpu_plan import LAUNCHERS, Phase, phases, python
 from .results import Record, append, read
-from .steps import Runner, Step, not_run
+from .steps import Runner, Step, finished, not_run
 
 RESULTS = ROOT / "benchmarks/results"
 LEAST_S = 10.0  # a step is not begun with less
@@ -49,19 +50,32 @@ def ours(step: Step, current: dict[str, Kernel]) -> dict[str, Kernel]:
     return {entry: kernel for entry, kernel in current.items() if kernel.launcher.startswith(beginnings)}
 
 
+def ran(step: Step, known: list[Record], device: str) -> list[Record]:
+    """The records of this step, where it ran."""
+    same = [record for record in known if (record["name"], record.get("device")) == (step.name, device)]
+    return [record for record in same if record["status"] in ("passed", "failed")]
+
+
+def at_this_source(step: Step, record: Record, keys: dict[str, Record]) -> bool:
+    """Whether a record of the step is of the same sources and the same kernels, of which these are the keys."""
+    seen = record.get("kernels", {}).items()
+    return step.sources == record["sources"] != "" and all(keys.get(name) == entry["key"] for name, entry in seen)
+
+
+def finished_cases(step: Step, known: list[Record], current: dict[str, Kernel], device: str) -> list[str]:
+    """The cases of a benchmark that were measured at this source."""
+    keys = {kernel.name: kernel.key for kernel in current.values()}
+    same = [record for record in ran(step, known, device) if at_this_source(step, record, keys)]
+    return sorted({case for record in same for case in record.get("cases", ())})
+
+
 def verified(step: Step, known: list[Record], current: dict[str, Kernel], device: str) -> str:
     """When this step last passed with the same sources and the same kernels; "" if it has to run."""
-    ran = [record for record in known if record["status"] in ("passed", "failed")]
-    same = [record for record in ran if (record["name"], record.get("device")) == (step.name, device)]
-    if not same or not step.sources:
-        return ""
-    last = same[-1]
-    if last["status"] != "passed" or last["sources"] != step.sources:
-        return ""
     keys = {kernel.name: kernel.key for kernel in current.values()}
-    seen = last["kernels"]
-    if any(keys.get(name) != entry["key"] for name, entry in seen.items()):
+    last = next(reversed(ran(step, known, device)), None)
+    if last is None or last["status"] != "passed" or not at_this_source(step, last, keys):
         return ""
+    seen = last["kernels"]
     launchers = {entry["launcher"] for entry in seen.values()}
     new = [kernel.name for kernel in current.values() if kernel.launcher in launchers and kernel.name not in seen]
     # A kernel that is new may be one that no test of this step launches; it is tried until some record knows it.
@@ -116,8 +130,19 @@ class Run:
         elif room < LEAST_S or self.runner.stopped:
             self.note(not_run(step, "not run", "interrupted" if self.runner.stopped else "no time left"))
         else:
-            record, lines = self.runner.run(step, min(step.limit_s, room))
+            record, lines = self.runner.run(self.resumed(step), min(step.limit_s, room))
+            if step.writes == "row":
+                record["cases"] = finished(lines)
             self.note(self.about_kernels(step, record), lines)
+
+    def resumed(self, step: Step) -> Step:
+        """A benchmark without the cases that earlier runs measured at this source."""
+        cases = finished_cases(step, self.known, self.current, self.device) if step.writes == "row" else []
+        if not cases:
+            return step
+        file = self.path.with_name(f"{step.name.replace(' ', '_')}.txt")
+        file.write_text("\n".join(cases))
+        return replace(step, command=(*step.command, "--finished", str(file)))
 
     def about_kernels(self, step: Step, record: Record) -> Record:
         """The record with the keys of the kernels that it speaks of."""

@@ -51,15 +51,15 @@ def build_emulator() -> None:
         emulated.build(name=name)  # type: ignore[attr-defined]
 
 
-def bench(families: list[str], device: str, path: Path, seconds: float, quick: bool) -> None:
-    """Measures families until the time is up; each record is on the disk before the next is made."""
+def bench(families: list[str], device: str, path: Path, seconds: float, quick: bool, finished: set[str]) -> None:
+    """Measures what is not finished until the time is up; each record is on the disk before the next is made."""
     from . import measure, places, run
 
     if device == "emulated":
         test_module("emulated").load()  # type: ignore[attr-defined]
     place, missing = places.open_place(device, seed=0)
     base = measure.QUICK if quick else measure.Settings()
-    settings = dataclasses.replace(base, deadline=time.monotonic() + seconds)
+    settings = dataclasses.replace(base, deadline=time.monotonic() + seconds, finished=frozenset(finished))
     run.run(run.load(families), place, settings, lambda record: append(path, [record]), no_gpu=missing)
 
 
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="gets the lines of `facts` and `bench`")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--finished", type=Path, metavar="FILE", help="names of cases to leave out, one a line")
     given = parser.parse_args()
     os.chdir(ROOT)
     if given.stage == "facts":
@@ -81,7 +82,8 @@ def main() -> None:
     elif given.stage == "instructions":
         test_module("instructions").build_for_gpu()  # type: ignore[attr-defined]
     else:
-        bench(given.families, given.device, given.json, given.seconds, given.quick)
+        finished = set(given.finished.read_text().splitlines()) if given.finished else set[str]()
+        bench(given.families, given.device, given.json, given.seconds, given.quick, finished)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ class Settings:
     call_limit_s: float = 2.0  # a longer call is not measured
     peers: tuple[str, ...] = ()  # words that the names of peers hold; all of them if empty
     deadline: float | None = None  # of time.monotonic(); no case begins after it
+    finished: frozenset[str] = frozenset()  # names of cases that another run measured
     hang_s: float = 300.0  # a case on a GPU that takes longer ends the run
 
 

@@ -39,9 +39,10 @@ def load(names: Sequence[str]) -> list[Family]:
 
 def chosen_cases(families: Sequence[Family], settings: Settings) -> list[tuple[Family, Case]]:
     """The cases that a run with these settings takes; a quick run, whose time may end, takes of each family in turn."""
+    todo = [[(family, case) for case in family.cases if case.name not in settings.finished] for family in families]
     if not settings.quick:
-        return [(family, case) for family in families for case in family.cases]
-    columns = [[(family, case) for case in family.cases if case.quick] for family in families]
+        return [entry for column in todo for entry in column]
+    columns = [[(family, case) for family, case in column if case.quick] for column in todo]
     return [entry for row in itertools.zip_longest(*columns) for entry in row if entry is not None]
 
 
@@ -101,7 +102,7 @@ def run(
     began = time.monotonic()
     no_gpu = no_gpu or ("the CPU was asked for" if place.name == "cpu" else "")
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    about = {key: value for key, value in dataclasses.asdict(settings).items() if key != "deadline"}
+    about = {key: value for key, value in dataclasses.asdict(settings).items() if key not in ("deadline", "finished")}
     sink({"kind": "header", "schema": SCHEMA, "started": now, "machine": machine.describe(place), "settings": about,
           "kernels": dict(kernels or {}), "no_gpu": no_gpu})  # fmt: skip
     todo = chosen_cases(families, settings)

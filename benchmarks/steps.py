@@ -153,6 +153,14 @@ def judged(step: Step, record: Record, lines: list[Record], timed_out: bool, lim
     return "passed", ""
 
 
+def finished(lines: list[Record]) -> list[str]:
+    """The cases that were neither left for another run nor shown to be wrong."""
+    rows = [line for line in lines if line["kind"] == "row"]
+    bad = {row["case"] for row in rows if row["ours"] and row["status"] in ("error", "rejected")}
+    late = {row["case"] for row in rows if row["reason"] == OUT_OF_TIME}
+    return sorted({row["case"] for row in rows} - bad - late)
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a file that may be missing or cut off."""
     found = []

@@ -111,6 +111,34 @@ def test_what_failed_last_is_run_again(tmp_path: Path, monkeypatch: pytest.Monke
     assert not gpu_run.verified(phases[0].steps[0], again.known, again.current, "cuda")
 
 
+MEASURING = """
+    import json, pathlib, sys
+    words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    finished = pathlib.Path(words["--finished"]).read_text().split() if "--finished" in words else []
+    # "one" is measured, "wrong" is always wrong, and there is time for one case only.
+    status = {"one": "measured", "wrong": "rejected", "two": "measured", "three": "measured"}
+    todo = [name for name in status if name not in finished]
+    rows = [{"kind": "row", "ours": True, "case": name, "status": status[name], "reason": ""} for name in todo]
+    for row in [row for row in rows if row["status"] == "measured"][1:]:
+        row.update(status="not measured", reason="no time left")
+    pathlib.Path(words["--json"]).write_text("".join(json.dumps(row) + chr(10) for row in rows))
+"""
+
+
+def test_a_benchmark_goes_on_where_the_last_one_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(sources: str = "s", **kernels: Kernel) -> list[str]:
+        phases = [gpu_plan.Phase("bench", 1, 1.0, [step(MEASURING, "bench rows", writes="row", sources=sources)])]
+        run = run_of(tmp_path, monkeypatch, phases)
+        run.current |= kernels
+        run.all()
+        assert run.records[-1]["status"] == "failed"
+        return list(run.records[-1]["cases"])
+
+    assert [measured(), measured(), measured(), measured()] == [["one"], ["two"], ["three"], []]
+    assert measured(sources="changed") == ["one"]
+    assert measured(k1=Kernel("sm_90a", "k1", "softmax", "changed", "source", "13")) == ["one"]
+
+
 def test_a_step_of_the_emulator_verifies_nothing_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     phases = [gpu_plan.Phase("suite", 1, 1.0, [step(name="softmax", **launching("k1", "k2"))])]
     run = run_of(tmp_path, monkeypatch, phases)

@@ -82,7 +82,7 @@ def test_what_a_step_leaves_in_the_background_is_ended(runner: steps.Runner, tmp
 def test_a_benchmark_must_write_rows(runner: steps.Runner) -> None:
     record, lines = runner.run(step("", writes="row"), 60)
     assert (record["status"], record["reason"], lines) == ("failed", "wrote no row", [])
-    row = {"kind": "row", "ours": True}
+    row = {"kind": "row", "ours": True, "case": "one", "reason": ""}
     text = json.dumps(row | {"status": "measured"}) + '\n{"kind": "ro'
     code = f"import sys; open(sys.argv[2], 'w').write({text!r})"
     record, lines = runner.run(step(code, writes="row"), 60)
