@@ -45,18 +45,22 @@ RESNET_50 = stages(
     (1024, 512, 1, 1, 14), (512, 512, 3, 2, 14), (512, 2048, 1, 1, 7), (1024, 2048, 1, 2, 14),
     (2048, 512, 1, 1, 7), (512, 512, 3, 1, 7),
 )  # fmt: skip
-# Depthwise 7x7, and the strided ones between the stages; its 1x1 are linear layers and stand among the products.
+# Depthwise 7x7 and the two 1x1 of each stage's blocks, and the strided ones between the stages.
 CONVNEXT_T = [
     Layer(3, 96, 4, 4, 224, 0),
     *(Layer(96 << i, 96 << i, 7, 1, 56 >> i, 3, 96 << i) for i in range(4)),
+    *(Layer(96 << i, 384 << i, 1, 1, 56 >> i, 0) for i in range(4)),
+    *(Layer(384 << i, 96 << i, 1, 1, 56 >> i, 0) for i in range(4)),
     *(Layer(96 << i, 192 << i, 2, 2, 56 >> i, 0) for i in range(3)),
 ]
-# Ronneberger's on 256 x 256 with padding: down, up (after the concatenation), and the 1x1 at the end.
+# Ronneberger's on 256 x 256 with padding: down, up (after the concatenation), the 1x1 at the end; and the convolutions
+# whose transposes it goes up by: their input gradient is what a transposed convolution computes.
 U_NET = stages(
     (3, 64, 3, 1, 256), (64, 64, 3, 1, 256), (64, 128, 3, 1, 128), (128, 128, 3, 1, 128), (128, 256, 3, 1, 64),
     (256, 256, 3, 1, 64), (256, 512, 3, 1, 32), (512, 512, 3, 1, 32), (512, 1024, 3, 1, 16), (1024, 1024, 3, 1, 16),
     (1024, 512, 3, 1, 32), (512, 256, 3, 1, 64), (256, 128, 3, 1, 128), (128, 64, 3, 1, 256), (64, 2, 1, 1, 256),
 )  # fmt: skip
+U_NET += [Layer(512 >> i, 1024 >> i, 2, 2, 32 << i, 0) for i in range(4)]
 MNIST = [Layer(1, 32, 3, 1, 28, 0), *stages((1, 32, 3, 1, 28), (32, 64, 3, 1, 14))]
 SMALL = [*stages((64, 64, 3, 1, 28), (128, 64, 1, 1, 28), (64, 128, 3, 2, 28)), Layer(96, 96, 7, 1, 28, 3, 96)]
 TINY = [Layer(3, 5, 3, 2, 9, 1), Layer(4, 4, 3, 1, 6, 1, 4)]
