@@ -63,7 +63,7 @@ def table_rows(found: Sequence[Line]) -> Iterable[str]:
 
 def cell(column: str, text: str, word: str) -> str:
     """A table cell."""
-    kind = "number" if column in NUMBERS else word if column == "ratio" else ""
+    kind = "number" if column in NUMBERS else word if column == "ratio" else "why" if column == COLUMNS[-1] else ""
     return f'<td class="{kind}">{escape(text)}</td>' if kind else f"<td>{escape(text)}</td>"
 
 
