@@ -11,6 +11,7 @@ import numpy as np
 
 from pylayers import dtypes
 from pylayers.arrays import cupy_library
+from pylayers.backends.sizes import EIGHT_BITS
 from pylayers.torch_arrays import BITS, is_tensor, numpy_dtypes, torch_dtype
 
 from .family import Array
@@ -90,6 +91,10 @@ class CudaPlace(HostPlace):
         wide = np.float64 if dtype == "float64" else np.float32
         x = self._numbers.standard_normal(tuple(shape), dtype=wide)
         x *= wide(scale)
+        if dtypes.DTYPES[dtype] in EIGHT_BITS:  # of which CuPy has arrays, but no arithmetic
+            if self.torch_module() is None:
+                raise NotImplementedError(f"{dtype} on a GPU is rounded by torch, which is not installed with CUDA")
+            return self.array(self.torch(x).to(torch_dtype(dtypes.DTYPES[dtype])))
         return x.astype(dtypes.DTYPES[dtype], copy=False)
 
     def integers(self, shape: Sequence[int], high: int) -> Array:

@@ -80,9 +80,10 @@ def rows_of(family: Family, case: Case, place: HostPlace, roofline: Roofline, se
     except DeviceLost:
         raise
     except Exception as error:  # of the family: its inputs or its list of contenders; the other cases still count
-        reason = f"{type(error).__name__}: {str(error)[:300]}"
-        about = {"place": place.name, "backend": place.backend, "status": "error", "reason": reason}
-        return [row_of(case, contender="pylayers", ours=True, **about)]
+        absent = isinstance(error, NotImplementedError)
+        reason = str(error) if absent else f"{type(error).__name__}: {str(error)[:300]}"
+        about = {"place": place.name, "backend": place.backend, "reason": reason}
+        return [row_of(case, contender="pylayers", ours=True, status="absent" if absent else "error", **about)]
 
 
 def run(

@@ -46,13 +46,13 @@ class Sets:
         """Undoes what calls change by their nature."""
         for now, kept in zip(self.arrays, self._kept, strict=True):
             for name in self.changed:
-                now[name][...] = kept[name]
+                bits.assign(now[name], kept[name])
 
     def restore(self) -> None:
         """Undoes everything."""
         for now, kept in zip(self.arrays, self._kept, strict=True):
             for name, x in now.items():
-                x[...] = kept[name]
+                bits.assign(x, kept[name])
 
     def spoiled(self, turns: Iterable[int]) -> str:
         """The name of an argument of these sets that a call had no business to change, "" where there is none."""
@@ -65,9 +65,9 @@ class Sets:
     def refill(self, turn: int) -> None:
         """Fresh numbers into the memory of one set."""
         for name, x in self._fresh().items():
-            self._kept[turn][name][...] = x
+            bits.assign(self._kept[turn][name], x)
         for name, x in self.arrays[turn].items():
-            x[...] = self._kept[turn][name]
+            bits.assign(x, self._kept[turn][name])
 
     def rotate(self) -> None:
         """Every set takes the numbers of the one before it; with a single set they are drawn anew."""

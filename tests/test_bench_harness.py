@@ -84,6 +84,13 @@ def test_a_case_that_cannot_be_made_is_one_row() -> None:
     (row,) = run.rows_of(family, b.CASE, place, FixedRoofline(place, 1e13, 1e15), SETTINGS)
     assert row.status == "error" and row.reason == "ZeroDivisionError: division by zero" and row.ours
 
+    def no_such_array(case: Any, place: Any) -> Any:
+        raise NotImplementedError("no float8 here")
+
+    family.inputs = no_such_array
+    (row,) = run.rows_of(family, b.CASE, place, FixedRoofline(place, 1e13, 1e15), SETTINGS)
+    assert (row.status, row.reason, row.ours) == ("absent", "no float8 here", True)
+
 
 def test_a_hang_ends_the_process_with_a_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -84,6 +84,15 @@ def test_the_gpus_numbers_have_the_dtypes_asked_for(cuda_place: Any) -> None:
     assert labels.dtype == np.int64 and set(labels.tolist()) == set(range(7))
 
 
+def test_float8_on_a_gpu_is_rounded_by_torch(cuda_place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotImplementedError, match="float8_e5m2 on a GPU is rounded by torch, which is not installed"):
+        cuda_place.normal((3, 4), "float8_e5m2")
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(cuda_place, "torch_module", lambda: torch)
+    x = cuda_place.normal((30, 40), "float8_e5m2", 2.0)
+    assert x.dtype.name == "float8_e5m2" and 1.8 < x.astype(float).std() < 2.2
+
+
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16", "int64", "float8_e4m3fn"])
 def test_torch_sees_the_same_memory(name: str, cuda_place: Any) -> None:
     torch = pytest.importorskip("torch")
