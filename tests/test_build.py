@@ -22,7 +22,8 @@ import pytest
 from pylayers import info
 
 ROOT = Path(__file__).parents[1]
-HOST_ONLY = {"gemm_plan", "runtime", "runtime_tensor_map", "tensor_list", "tensor_map"}  # have no kernel of their own
+# Without a kernel of their own.
+HOST_ONLY = {"gemm_choices", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_list", "tensor_map"}
 
 
 def complaints(log: str) -> list[str]:

@@ -56,7 +56,7 @@ def hopper(on: Subject, name: str, dtype: str, left: str, right: str) -> None:
         a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
         for out_dtype in test_gemm.output_dtypes(row):
             test_gemm.assert_exact(on, row, a, b, splits=splits, out_dtype=out_dtype)
-    test_gemm.assert_exact(on, row, np.broadcast_to(a, (2, *a.shape[1:])), np.broadcast_to(b, (2, *b.shape[1:])))
+    test_gemm.assert_exact(on, row, *(np.broadcast_to(x[:1], x.shape) for x in (a, b)))
     a, b = test_gemm.draw(row, (1, 20, row.tile_n, 40))  # the last store has something to store
     test_gemm.assert_exact(on, row, gemm_cases.put(a, left), gemm_cases.put(b, right))
     a, b = test_gemm.draw(row, (1, 20, 40, 40))
