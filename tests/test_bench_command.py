@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 
 from pylayers import cli
 
+pytestmark = pytest.mark.slow
+
 cells, command, figures, measure, results, run, threads = (
     module(name) for name in ("cells", "command", "figures", "measure", "results", "run", "threads")
 )

@@ -23,6 +23,8 @@ from bench_families import (
     tiny_cases,
 )
 
+pytestmark = pytest.mark.slow
+
 Array = Any
 
 # (operations, bytes), counted by hand.

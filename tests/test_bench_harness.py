@@ -13,6 +13,8 @@ from bench_family import SETTINGS, rows
 from bench_package import module
 from simulated_device import FixedRoofline, simulated_place
 
+pytestmark = pytest.mark.slow
+
 measure, places, results, roofline, run = (module(name) for name in ("measure", "places", "results", "roofline", "run"))
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from pylayers.dtypes import DTYPES
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "pylayers.benchmarks" if importlib.util.find_spec("pylayers.benchmarks") else "benchmarks"
 
 

@@ -154,6 +154,7 @@ def test_place_names_what_is_missing():
 # The command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_train_prints_a_header_and_writes_three_files(tmp_path, network):
     result = command("train", network, "--epochs", "2", "--device", "cpu", "--seed", "3", "--out", str(tmp_path))

@@ -8,6 +8,8 @@ import emulated
 import pytest
 from selftest import asynchronous_expectations, expectations, in_a_process
 
+pytestmark = pytest.mark.slow
+
 
 def under_asan(kernel: str, first: float = 0, size: int = 768, blocks: int = 1) -> tuple[int, str]:
     code = f"x = emulated.guarded(np.zeros({size}, np.float32)); x[0] = {first}\n"

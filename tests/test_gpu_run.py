@@ -20,6 +20,8 @@ from benchmarks import gpu_plan, gpu_run
 from benchmarks.evidence import Kernel
 from benchmarks.results import read
 
+pytestmark = pytest.mark.slow
+
 # ------------------------------------------------------------------------------------------------------------ runs
 
 

@@ -30,6 +30,8 @@ from gemm_cases import integers
 from layouts import LAYOUTS
 from subject import Subject
 
+pytestmark = pytest.mark.slow
+
 Detector = Callable[[Subject], None]
 
 
@@ -240,15 +242,7 @@ def noticed(on: Subject, detectors: list[Detector]) -> bool:
     return False
 
 
-# Their variants are many.
-SLOW = {
-    "gemm_sm90.cuh",
-    "gemm_sm80.cuh",
-    *(f"core/{name}.cuh" for name in ("epilogue", "operand_tile", "raster", "ring")),
-}
-
-
-@pytest.mark.parametrize("file", [pytest.param(f, marks=pytest.mark.slow) if f in SLOW else f for f in DETECTORS])
+@pytest.mark.parametrize("file", DETECTORS)
 def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Callable[[str, object], None]) -> None:
     module = on.backend.module  # type: ignore[attr-defined]
     visitors: dict[emulated.Site, list[Detector]] = {}

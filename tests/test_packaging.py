@@ -150,6 +150,7 @@ def test_without_nvcc_a_pure_wheel_is_built_in_seconds(checkout: Path) -> None:
         assert [name for name in archive.namelist() if name.endswith((".so", ".cu"))] == []
 
 
+@pytest.mark.slow
 def test_the_sdist_builds(checkout: Path, tmp_path: Path) -> None:
     sdist, _ = build(checkout, "sdist")
     with tarfile.open(sdist) as archive:

@@ -55,6 +55,7 @@ def test_a_changed_table_is_noticed() -> None:
         report.written(Path("nothing"), f"{optable.BEGIN}{optable.END}", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=["torch", "keras"])
 def test_programs_run(program: str, tmp_path: Path) -> None:
     path = tmp_path / "program.py"

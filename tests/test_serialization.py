@@ -150,6 +150,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["weights"]
 
 
+@pytest.mark.slow
 def test_kill_during_save(tmp_path: Path) -> None:
     """A process killed at any time while it saves leaves one of the two states, complete."""
     program = textwrap.dedent("""

@@ -15,6 +15,8 @@ from result_records import ROOT
 
 from benchmarks import steps
 
+pytestmark = pytest.mark.slow
+
 
 def step(code: str, name: str = "a step", **about: Any) -> steps.Step:
     """A step that runs this Python."""

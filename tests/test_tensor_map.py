@@ -156,6 +156,7 @@ def test_every_field_makes_another_map(module: ModuleType) -> None:
     assert maps == [module.tensor_map(spec) for spec in specs], "from the cache"
 
 
+@pytest.mark.slow
 def test_cache_holds_thousands_and_what_is_used() -> None:
     module = instructions.on_emulator()
     specs = [changed(TILED, "data", 16 * i) for i in range(1, 20001)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 
@@ -27,11 +28,14 @@ FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_ATTRIBUTES = {"os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "torch.load"}
 
 
+parsed = functools.cache(ast.parse)  # every rule reads the same files
+
+
 def modules(tree: Tree, *folders: str) -> Iterator[tuple[str, ast.Module]]:
     """The Python files of these rooms: path, syntax tree."""
     for path, text in tree.items():
         if path.endswith(".py") and path.startswith(tuple(f"{folder}/" for folder in folders)):
-            yield path, ast.parse(text, path)
+            yield path, parsed(text, path)
 
 
 def room_of(path: str) -> str:

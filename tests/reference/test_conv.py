@@ -55,6 +55,7 @@ def cases(draw: st.DrawFn) -> Case:
     return x, weight, rng.standard_normal(k), (stride, padding, dilation, groups)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(cases(), st.sampled_from([1, 64, 1 << 20]), st.sampled_from([1, 256]))
 def test_all_three_equal_loops_for_any_shape_and_strides(case: Case, most: int, many: int) -> None:

@@ -72,6 +72,7 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, Geometry]:
     return x, (kernel, stride, padding, dilation, tuple(out))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(cases(), st.sampled_from([0.0, 0.2]), st.sampled_from([1, 1 << 16]))
 def test_max_equals_loops_for_any_shape_and_strides(case: tuple, special: float, most: int) -> None:
