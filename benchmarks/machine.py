@@ -23,9 +23,9 @@ from .threads import WAITS
 PACKAGES = ("pylayers", "numpy", "scipy", "ml_dtypes", "torch", "triton", "cupy-cuda13x", "cupy-cuda12x", "cupy")
 STATE = "clocks.sm,clocks.mem,temperature.gpu,power.draw,clocks_event_reasons.active"
 NAMES = ("sm_mhz", "memory_mhz", "celsius", "watts", "reasons")
+# What spoils figures; the power cap (0x04) is what limits a GPU at full load, and is not among them.
 THROTTLED = {0x08: "hardware slowdown", 0x20: "software thermal slowdown", 0x40: "hardware thermal slowdown",
              0x80: "power brake"}  # fmt: skip
-POWER_CAP = 0x04  # the usual limit of a GPU at full load
 
 
 def versions() -> dict[str, str]:

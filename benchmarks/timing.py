@@ -18,7 +18,7 @@ MOST_CALLS = 1000  # of one sample; about as many launches as a stream takes bef
 LONGEST_HOLD_S = 0.02
 WAKING_S = 0.003
 Mark = Any  # a point in a stream's work
-Kept = dict[int, Sequence[Array]]  # the last results of each call that was timed
+Kept = dict[int, Sequence[Array]]  # the last results of each turn; under ~turn those of calls that were not timed
 
 
 class Device(Protocol):
