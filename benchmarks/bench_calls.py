@@ -36,10 +36,10 @@ CALLS, REPEATS = 2000, 41
 class Recorder:
     """The compiled module where it is not built: takes a launch and does nothing but allocate."""
 
-    def gemm(self, a: Any, b: Any, dtype: Any, *rest: Any) -> Any:
-        """y = a b^T, not computed."""
+    def linear(self, x: Any, weight: Any, *rest: Any) -> Any:
+        """y = x weight^T, not computed."""
         empty, device, _ = rest[-1]
-        return empty((a.shape[0], b.shape[0]), dtype, device)
+        return empty((x.shape[0], weight.shape[0]), x.dtype, device)
 
 
 class Pointer:
@@ -82,7 +82,7 @@ def stand_in() -> types.ModuleType:
     cupy: Any = types.ModuleType("cupy")
     cupy.ndarray, cupy.empty, stream = DeviceArray, empty, CurrentStream(0)
     runtime = types.SimpleNamespace(getDevice=int)
-    cupy.cuda = types.SimpleNamespace(get_current_stream={0: stream}.__getitem__, runtime=runtime)
+    cupy.cuda = types.SimpleNamespace(get_current_stream={0: stream}.__getitem__, runtime=runtime, Device=None)
     return cupy
 
 
@@ -98,8 +98,8 @@ def recorded() -> Iterator[str]:
     places = {"cupy": stand_in(), "pylayers._cuda": module, "pylayers._emulated": module}
     before = {name: sys.modules.get(name) for name in places}
     sys.modules.update(places)
-    for cache in (arrays.cupy_library, backends.load):
-        cache.cache_clear()
+    arrays.cupy_library.cache_clear()
+    backends.forget()
     try:
         yield name
     finally:
@@ -109,8 +109,8 @@ def recorded() -> Iterator[str]:
             else:
                 sys.modules[place] = found
         arrays.libraries.pop(DeviceArray, None)
-        for cache in (arrays.cupy_library, backends.load):
-            cache.cache_clear()
+        arrays.cupy_library.cache_clear()
+        backends.forget()
         if not isinstance(module, Recorder):
             module.take_records()
             module.record(False)
@@ -157,24 +157,22 @@ def items(place: Place) -> Costs:
     x, weight, bias = map(place, data())
     tensor, leaves = Tensor(x), [Tensor(p, requires_grad=True) for p in (weight, bias)]
     constants = Tensor(weight), Tensor(bias)
-    native: Any = backends.common(x, weight, bias)
+    native: Any = backends.of("linear", x, weight, bias)
     library, dtype = arrays.library(x), np.dtype(np.float32)
-    rest = None, None, None, None, None, 1.0, 1.0, None, "float32", False, True, "", arrays.caller(x)
+    caller = library.caller(x)
 
     plain = cost(lambda: linear(x, weight, bias))
-    product = cost(lambda: native.gemm(x, weight, bias, None, precision="float32", transpose_b=True))
     with no_grad():
         wrapped = cost(lambda: F.linear(tensor, *constants))
-    checks = cost(lambda: backends.common(x, weight, bias))
-    memory = cost(lambda: library.empty((ROWS, COLUMNS), dtype, "cuda:0"))
-    launch = cost(lambda: native.module.gemm(x, weight, dtype, bias, *rest))
+    product = cost(lambda: native.linear(x, weight, bias, None, "float32"))
+    memory = cost(lambda: library.empty((ROWS, COLUMNS), dtype, caller[1]))
+    launch = cost(lambda: native.module.linear(x, weight, bias, None, "float32", caller))
     yield "tape: the record", less(cost(lambda: F.linear(tensor, *leaves)), wrapped)
     yield "tape: tensors in and out", less(wrapped, plain)
-    yield "ops: dtypes, devices, the backend", checks
-    yield "ops: shapes and calls", less(plain, checks, product)
+    yield "ops: the module, precision, calls", less(plain, product)
+    yield "native: library and stream, calls", less(product, launch)
     yield "native: allocation of y", memory
     yield "native: arrays across, plan, record", less(launch, memory)
-    yield "native: dtype of y, calls", less(product, launch)
 
 
 def less(whole: tuple[float, float], *parts: tuple[float, float]) -> tuple[float, float]:

@@ -48,6 +48,8 @@ def belongs(op: str, family: str, params: Mapping[str, object]) -> bool:
     words = [str(params.get(key, "")) for key in ("op", "direction", "rule")]
     if family == "gemm":
         return op == "gemm"
+    if family == "calls":
+        return op == "linear"
     if family == "conv":
         return op == "conv_" + words[1].replace(" ", "_")
     if family == "attention":

@@ -47,6 +47,7 @@ constexpr DTypeInfo kDTypes[] = {
 constexpr DTypeInfo const& info(DType dtype) { return kDTypes[static_cast<int>(dtype)]; }
 
 constexpr int kMaxRank = 8;
+constexpr int kHost = -1;
 using Extents = std::array<int64_t, kMaxRank>;
 
 struct Array {
@@ -55,6 +56,7 @@ struct Array {
     Extents shape{};
     Extents strides{};  // in elements
     void* data = nullptr;
+    int device = kHost;  // the number of the GPU whose memory it is
 
     int64_t size() const {
         int64_t n = 1;

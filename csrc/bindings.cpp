@@ -28,6 +28,7 @@ PYBIND11_MODULE(PYLAYERS_MODULE, m) {
     m.def("plan_gemm", &plan_gemm);
     m.def("plan_gemm_measured", &plan_gemm_measured);
     m.def("gemm", &gemm);
+    m.def("linear", &linear);
     m.def("plan_column_sum", &plan_column_sum);
     m.def("column_sum", &column_sum);
     m.def("conv_forward", &conv_forward);

@@ -47,27 +47,25 @@ template <class Enum, size_t N> Enum word(std::string_view text, std::pair<std::
 
 namespace pybind11::detail {
 
-// A NumPy array tells its fields; any other has them as the attributes of CuPy's: data.ptr, dtype, shape and strides.
+// NumPy's arrays tell their fields; others have what CuPy's have: data.ptr, data.device_id, dtype, shape and strides.
 template <> struct type_caster<pylayers::Array> {
     PYBIND11_TYPE_CASTER(pylayers::Array, const_name("Array"));
 
     bool load(handle source, bool) {
-        if (npy_api::get().PyArray_Check_(source.ptr())) {
+        if (!locate(source, value)) return false;
+        if (is_numpy(source)) {
             PyArray_Proxy const& x = *array_proxy(source.ptr());
-            begin(x.data, x.descr, x.nd);
+            begin(x.descr, x.nd);
             for (int i = 0; i < x.nd; ++i) add_axis(i, x.dimensions[i], x.strides[i]);
             return true;
         }
-        static PyObject *const kData = PyUnicode_InternFromString("data"),
-                               *const kPtr = PyUnicode_InternFromString("ptr"),
-                               *const kDtype = PyUnicode_InternFromString("dtype"),
+        static PyObject *const kDtype = PyUnicode_InternFromString("dtype"),
                                *const kShape = PyUnicode_InternFromString("shape"),
                                *const kStrides = PyUnicode_InternFromString("strides");
-        object const data = attribute(source, kData), pointer = attribute(data, kPtr),
-                     dtype = attribute(source, kDtype), shape = attribute(source, kShape),
+        object const dtype = attribute(source, kDtype), shape = attribute(source, kShape),
                      strides = attribute(source, kStrides);
-        if (!pointer || !dtype || !is_tuple(shape) || !is_tuple(strides)) return false;
-        begin(PyLong_AsVoidPtr(pointer.ptr()), dtype.ptr(), PyTuple_GET_SIZE(shape.ptr()));
+        if (!dtype || !is_tuple(shape) || !is_tuple(strides)) return false;
+        begin(dtype.ptr(), PyTuple_GET_SIZE(shape.ptr()));
         for (int i = 0; i < value.rank; ++i)
             add_axis(i, PyLong_AsLongLong(PyTuple_GET_ITEM(shape.ptr(), i)),
                      PyLong_AsLongLong(PyTuple_GET_ITEM(strides.ptr(), i)));
@@ -75,7 +73,23 @@ template <> struct type_caster<pylayers::Array> {
         return true;
     }
 
+    // Where the memory lies: x.data and x.device. False for what is no array.
+    static bool locate(handle source, pylayers::Array& x) {
+        if (is_numpy(source)) return x.data = array_proxy(source.ptr())->data, x.device = pylayers::kHost, true;
+        static PyObject *const kData = PyUnicode_InternFromString("data"),
+                               *const kPtr = PyUnicode_InternFromString("ptr"),
+                               *const kDevice = PyUnicode_InternFromString("device_id");
+        object const data = attribute(source, kData), pointer = attribute(data, kPtr),
+                     device = attribute(data, kDevice);
+        if (!pointer || !device) return false;
+        x.data = PyLong_AsVoidPtr(pointer.ptr()), x.device = int(PyLong_AsLong(device.ptr()));
+        if (PyErr_Occurred()) throw error_already_set();
+        return true;
+    }
+
   private:
+    static bool is_numpy(handle x) { return npy_api::get().PyArray_Check_(x.ptr()); }
+
     static object attribute(handle of, PyObject* name) {
         PyObject* const found = of ? PyObject_GetAttr(of.ptr(), name) : nullptr;
         if (!found) PyErr_Clear();
@@ -84,10 +98,10 @@ template <> struct type_caster<pylayers::Array> {
 
     static bool is_tuple(handle x) { return x && PyTuple_Check(x.ptr()); }
 
-    void begin(void* data, handle dtype, Py_ssize_t rank) {
+    void begin(handle dtype, Py_ssize_t rank) {
         if (rank > pylayers::kMaxRank)
             throw pylayers::NotImplemented("array: expected at most 8 dimensions, got " + std::to_string(rank));
-        value = {.dtype = pylayers::dtype_of(dtype).dtype, .rank = int(rank), .data = data};
+        value.dtype = pylayers::dtype_of(dtype).dtype, value.rank = int(rank);
     }
 
     void add_axis(int i, int64_t size, int64_t stride) {
@@ -120,7 +134,7 @@ template <> struct type_caster<pylayers::DType> {
     }
 };
 
-// (empty, device, stream): empty(shape, dtype, device) gives an array, kept until the call is over.
+// (empty, device, stream): empty(shape, dtype, device) gives a C-contiguous array, kept until the call is over.
 template <> struct type_caster<pylayers::Caller> {
     PYBIND11_TYPE_CASTER(pylayers::Caller, const_name("tuple[Callable[..., Array], str, tuple[int, int]]"));
 
@@ -143,7 +157,10 @@ template <> struct type_caster<pylayers::Caller> {
         PyObject* const made = PyObject_Vectorcall(caster.function_.ptr(), arguments, 3, nullptr);
         if (!made) throw error_already_set();
         caster.kept_.push_back(reinterpret_steal<object>(made));
-        return {pybind11::cast<pylayers::Array>(caster.kept_.back()), made};
+        pylayers::NewArray result{like, made};
+        if (!make_caster<pylayers::Array>::locate(made, result))
+            throw type_error("empty: expected an array, got " + std::string(Py_TYPE(made)->tp_name));
+        return result;
     }
 
     handle function_, device_;

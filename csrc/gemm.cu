@@ -23,6 +23,27 @@ Array batch(Array x, bool transposed = false) {
 }
 OptionalArray batch(OptionalArray const& x) { return x ? OptionalArray(batch(*x)) : x; }
 
+// (..., m, k) as one matrix, or as a batch of them where the axes before k have no common step.
+Array folded(Array const& x) {
+    require(x.rank > 0, "gemm: argument 'a': expected at least one axis, got ", x);
+    Array y{.dtype = x.dtype, .rank = 3, .shape = {1, 1, x.shape[x.rank - 1]}, .data = x.data, .device = x.device};
+    y.strides[2] = x.strides[x.rank - 1];
+    int axis = 1;  // of y, which the axes of x are added to
+    for (int i = x.rank - 1; i-- > 0;) {
+        if (x.shape[i] == 1) continue;
+        if (y.shape[axis] == 1)
+            y.strides[axis] = x.strides[i];
+        else if (x.strides[i] != y.shape[axis] * y.strides[axis] && x.size() != 0) {
+            if (axis-- == 0)
+                throw NotImplemented(
+                    "gemm: argument 'a': expected axes that lie like those of at most one batch, got " + to_string(x));
+            y.strides[axis] = x.strides[i];
+        }
+        y.shape[axis] *= x.shape[i];
+    }
+    return y;
+}
+
 // Whether columns come in aligned pairs.
 bool paired(OptionalArray const& x) {
     if (!x) return true;
@@ -52,6 +73,20 @@ Epilogue::Scale scale(char const* name, OptionalArray const& x, int64_t size) {
     return {x->as<float const>(), x->shape[0] == 1 ? 0 : x->strides[0]};
 }
 
+std::string place(int device) {
+    return device == kHost ? "host memory" : "the memory of GPU " + std::to_string(device);
+}
+
+// A kernel that reads memory of another place would end the process.
+void require_beside(char const* name, Array const& x, Array const& y) {
+    if (x.device != y.device)
+        throw std::invalid_argument(std::string("gemm: argument '") + name + "': expected an array in " +
+                                    place(y.device) + ", as y, got one in " + place(x.device));
+}
+void require_beside(char const* name, OptionalArray const& x, Array const& y) {
+    if (x) require_beside(name, *x, y);
+}
+
 void require_like(char const* name, OptionalArray const& x, Array const& y, std::initializer_list<int64_t> shape) {
     if (!x) return;
     require(x->dtype == y.dtype, "gemm: argument '", name, "': expected ", info(y.dtype).name, " as y, got ", *x);
@@ -65,7 +100,7 @@ template <class Sum> void sum_splits(GemmProblem const& p, GemmGrid grid, Epilog
     launch<Kernel>(divide_up(patches, Kernel::kWarps), {static_cast<Sum*>(partial), p.batches, grid.splits, e}, on);
 }
 
-void run(GemmProblem p, GemmChoice const& c, GemmWorkspace const& w, std::byte* space, OptionalArray const& sums,
+void run(GemmProblem& p, GemmChoice const& c, GemmWorkspace const& w, std::byte* space, OptionalArray const& sums,
          Stream on) {
     Epilogue e = p.epilogue;
     if (w.rows) e.column_sums = reinterpret_cast<float*>(space + w.splits);
@@ -93,13 +128,29 @@ NewArray gemm(Array const& given_a, Array const& given_b, DType dtype, OptionalA
               OptionalArray const& scale_b, OptionalArray const& sums, double alpha, double beta, Activation activation,
               Precision precision, bool transpose_a, bool transpose_b, std::string const& variant,
               Caller const& caller) {
-    Array const a = batch(given_a, transpose_a), b = batch(given_b, transpose_b);
+    bool const shared = given_b.rank == 2 && given_a.rank != 2;
+    require(shared ? !transpose_a : given_a.rank == given_b.rank, "gemm: argument 'b': expected the rank of a, got ",
+            given_b, " for ", given_a);
+    Array const a = shared ? folded(given_a) : batch(given_a, transpose_a);
+    Array b = batch(given_b, transpose_b);
     OptionalArray const residual = batch(given_residual), saved = batch(given_saved);
     int64_t const batches = a.shape[0], m = a.shape[1], k = a.shape[2], n = b.shape[2];
+    if (shared) b.shape[0] = batches, b.strides[0] = 0;
     require_shape("gemm", "a", a, {batches, m, k});
     require_shape("gemm", "b", b, {batches, k, n});
-    NewArray const new_y = given_a.rank == 2 ? caller.empty(dtype, {m, n}) : caller.empty(dtype, {batches, m, n});
-    Array const y = batch(new_y);
+    Array like{.dtype = dtype, .rank = given_a.rank, .shape = given_a.shape};
+    like.shape[like.rank - 1] = n;
+    if (transpose_a) like.shape[like.rank - 2] = m;
+    NewArray const new_y = caller.empty(like);
+    Array const y{.dtype = dtype,
+                  .rank = 3,
+                  .shape = {batches, m, n},
+                  .strides = {m * n, n, 1},
+                  .data = new_y.data,
+                  .device = new_y.device};
+    require_beside("a", a, y), require_beside("b", b, y), require_beside("bias", bias, y);
+    require_beside("residual", residual, y), require_beside("saved", saved, y);
+    require_beside("scale_a", scale_a, y), require_beside("scale_b", scale_b, y);
     DeviceSpec const spec = device_spec(caller.stream.device);
     GemmProblem p = gemm_problem(a, b, precision);
     GemmChoice const c = choose_gemm(p, spec, variant);
@@ -123,9 +174,14 @@ NewArray gemm(Array const& given_a, Array const& given_b, DType dtype, OptionalA
         throw NotImplemented(
             "gemm: argument 'out_dtype': expected a float dtype where there is an epilogue, got int32");
     GemmWorkspace const w = gemm_workspace(p, c, sums.has_value(), spec);
-    auto* const space = w.bytes() ? caller.empty(DType::kUint8, {w.bytes()}).as<std::byte>() : nullptr;
-    run(p, c, w, space, sums, caller.stream);
+    run(p, c, w, caller.workspace(w.bytes()), sums, caller.stream);
     return new_y;
+}
+
+NewArray linear(Array const& x, Array const& weight, OptionalArray const& bias, Activation activation,
+                Precision precision, Caller const& caller) {
+    require(weight.rank == 2, "linear: argument 'weight': expected shape (out, in), got ", weight);
+    return gemm(x, weight, x.dtype, bias, {}, {}, {}, {}, {}, 1.0, 1.0, activation, precision, false, true, "", caller);
 }
 
 }  // namespace pylayers

@@ -47,10 +47,14 @@ struct Caller {
     NewArray (*allocate)(void* self, Array const& like);
     void* self;
     Stream stream;
-    NewArray empty(DType dtype, std::initializer_list<int64_t> shape) const {
-        Array like{.dtype = dtype};
-        for (int64_t size : shape) like.shape[like.rank++] = size;
+    // Of this dtype and shape, in C order.
+    NewArray empty(Array like) const {
+        int64_t step = 1;
+        for (int i = like.rank; i-- > 0; step *= like.shape[i]) like.strides[i] = step;
         return allocate(self, like);
+    }
+    std::byte* workspace(int64_t bytes) const {
+        return bytes ? empty({.dtype = DType::kUint8, .rank = 1, .shape = {bytes}}).as<std::byte>() : nullptr;
     }
 };
 
@@ -67,10 +71,14 @@ Plan plan_gemm_measured(Array a, Array b, Precision precision, DeviceSpec spec, 
                         std::vector<GemmMeasurement> const& rows);
 // y = f(alpha scale_a scale_b (a b) + bias + beta residual), f the activation, or the product with its derivative at
 // `saved`; sums: of y over all rows. Matrices have rank 2 or, in batches, 3; a transposed one is given as its columns.
+// One matrix b of rank 2 serves all matrices of a (..., m, k).
 NewArray gemm(Array const& a, Array const& b, DType dtype, OptionalArray const& bias, OptionalArray const& residual,
               OptionalArray const& saved, OptionalArray const& scale_a, OptionalArray const& scale_b,
               OptionalArray const& sums, double alpha, double beta, Activation activation, Precision precision,
               bool transpose_a, bool transpose_b, std::string const& variant, Caller const& caller);
+// The same with what a layer leaves out: y (..., n) = f(x (..., k) weight^T (k, n) + bias), in the dtype of all three.
+NewArray linear(Array const& x, Array const& weight, OptionalArray const& bias, Activation activation,
+                Precision precision, Caller const& caller);
 
 Plan plan_column_sum(int64_t rows, int64_t columns, DeviceSpec spec);
 void column_sum(Array x, Array y, OptionalArray workspace, Stream stream);

@@ -6,6 +6,7 @@ The functions of this module choose the adapter by the array's type. Tests repla
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -39,14 +40,15 @@ class Library(Protocol):
     def stream(self, device: str) -> tuple[int, int]:
         """The caller's current stream on the device and the device's number, as `csrc/runtime.hpp` takes them."""
 
+    def caller(self, x: Array) -> Caller:
+        """What a launcher that allocates its results beside x is told: how, where, and the stream."""
+
 
 class NumpyLibrary:
     """Host memory."""
 
     namespace = np
-
-    def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
-        return host_memory.empty(shape, dtype)
+    empty = staticmethod(host_memory.empty)
 
     def pointer(self, x: Array) -> int:
         return x.__array_interface__["data"][0]
@@ -57,6 +59,9 @@ class NumpyLibrary:
     def stream(self, device: str) -> tuple[int, int]:
         return 0, 0
 
+    def caller(self, x: Array) -> Caller:
+        return self.empty, "cpu", (0, 0)
+
 
 class CupyLibrary:
     """GPU memory, from CuPy's pool and on CuPy's current stream."""
@@ -65,13 +70,15 @@ class CupyLibrary:
         import cupy
 
         self.namespace = cupy
+        self.new, self.on = cupy.empty, cupy.cuda.Device
+        self.current_device, self.current_stream = cupy.cuda.runtime.getDevice, cupy.cuda.get_current_stream
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
-        number, cuda = device_numbers[device], self.namespace.cuda
-        if cuda.runtime.getDevice() == number:
-            return self.namespace.empty(shape, dtype)
-        with cuda.Device(number):
-            return self.namespace.empty(shape, dtype)
+        number = device_numbers[device]
+        if self.current_device() == number:
+            return self.new(shape, dtype)
+        with self.on(number):
+            return self.new(shape, dtype)
 
     def pointer(self, x: Array) -> int:
         return x.data.ptr
@@ -81,7 +88,11 @@ class CupyLibrary:
 
     def stream(self, device: str) -> tuple[int, int]:
         number = device_numbers[device]
-        return self.namespace.cuda.get_current_stream(number).ptr, number
+        return self.current_stream(number).ptr, number
+
+    def caller(self, x: Array) -> Caller:
+        number = x.data.device_id
+        return self.empty, device_names[number], (self.current_stream(number).ptr, number)
 
 
 numpy_library = NumpyLibrary()
@@ -164,15 +175,6 @@ def device(x: Array) -> str:
     return library(x).device(x)
 
 
-def caller(x: Array) -> Caller:
-    """What a launcher that allocates its results is told of its caller: how, where, and the stream."""
-    if type(x) is np.ndarray:  # as below, without three calls
-        return numpy_library.empty, "cpu", (0, 0)
-    home = library(x)
-    device = home.device(x)
-    return home.empty, device, home.stream(device)
-
-
 def namespace(x: Array) -> Any:
     """The module with the array's functions, numpy or cupy."""
     return library(x).namespace
@@ -201,3 +203,15 @@ def empty_like(x: Array, shape: tuple[int, ...] | None = None, dtype: Any = None
     order = memory_order(x) if len(shape) == x.ndim else tuple(range(len(shape)))
     dense = home.empty(tuple(shape[axis] for axis in order), dtype, home.device(x))
     return dense.transpose(np.argsort(order)) if order != tuple(range(len(order))) else dense
+
+
+def folded(x: Array) -> Array:
+    """(..., m, k) -> (prod * m, k)."""
+    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def foldable(x: Array) -> bool:
+    """Whether the axes of x (..., m, k) before the last have one common stride, so that `folded` is a view."""
+    shape, strides = x.shape, x.strides
+    axes = [axis for axis in range(x.ndim - 1) if shape[axis] != 1]
+    return all(strides[i] == shape[j] * strides[j] for i, j in zip(axes, axes[1:]))

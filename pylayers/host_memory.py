@@ -42,8 +42,8 @@ def allocated_by(allocator: Allocator | None) -> Iterator[None]:
         _allocator.reset(token)
 
 
-def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """As `numpy.empty`; a large array may lie in the memory of an earlier one that is gone."""
+def empty(shape: tuple[int, ...], dtype: Any, device: str = "cpu") -> np.ndarray:
+    """As `numpy.empty` on the only device; a large array may lie in the memory of an earlier one that is gone."""
     allocator = _allocator.get()
     if allocator is not None:
         return allocator(shape, dtype)

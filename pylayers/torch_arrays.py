@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import dtypes
-from pylayers.arrays import device_names, device_numbers, dtype_names, libraries
+from pylayers.arrays import Caller, device_names, device_numbers, dtype_names, libraries
 from pylayers.errors import expected
 
 Tensor = Any  # torch.Tensor
@@ -128,6 +128,11 @@ class TorchArray:
     def ptr(self) -> int:
         """Where the first element lies."""
         return self.tensor.data_ptr()
+
+    @property
+    def device_id(self) -> int:
+        """The number of the GPU."""
+        return self.tensor.get_device()
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -270,13 +275,17 @@ class TorchLibrary:
         return x.ptr
 
     def device(self, x: TorchArray) -> str:
-        return device_names[x.tensor.get_device()]
+        return device_names[x.device_id]
 
     def stream(self, device: str) -> tuple[int, int]:
         import torch
 
         number = device_numbers[device]
         return torch.cuda.current_stream(number).cuda_stream, number
+
+    def caller(self, x: TorchArray) -> Caller:
+        device = self.device(x)
+        return self.empty, device, self.stream(device)
 
 
 libraries[TorchArray] = TorchLibrary()

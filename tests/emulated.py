@@ -75,7 +75,7 @@ def load(kind: Kind | None = None, mutants: bool = False, name: str = "_emulated
     module = _import(kind or os.environ.get("PYLAYERS_EMULATED") or "plain", mutants, name)
     if sys.modules.get(f"pylayers.{name}") is not module:
         sys.modules[f"pylayers.{name}"] = module
-        backends.load.cache_clear()  # the backend may hold another kind
+        backends.forget()  # the backend may hold another kind
     return module
 
 
@@ -260,15 +260,15 @@ def guarded(array: Any, offset_elements: int = 0, before: bool = False) -> Any:
 def guarded_outputs(fill: int = POISON, before: bool = False) -> Iterator[None]:
     """Every array that an operation allocates is poisoned and lies against a guard page."""
 
-    def empty(self: arrays.NumpyLibrary, shape: tuple[int, ...], dtype: Any, device: str) -> Any:
+    def empty(library: arrays.NumpyLibrary, shape: tuple[int, ...], dtype: Any, device: str) -> Any:
         return guarded_empty(shape, dtype, before=before, fill=fill)
 
-    original = arrays.NumpyLibrary.empty
-    arrays.NumpyLibrary.empty = empty  # type: ignore[method-assign]
+    original = vars(arrays.NumpyLibrary)["empty"]  # the static method itself, which an attribute would unwrap
+    arrays.NumpyLibrary.empty = empty  # type: ignore
     try:
         yield
     finally:
-        arrays.NumpyLibrary.empty = original  # type: ignore[method-assign]
+        arrays.NumpyLibrary.empty = original  # type: ignore
 
 
 def _forbid(address: int) -> None:

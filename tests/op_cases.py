@@ -36,6 +36,7 @@ def steps() -> list[np.ndarray]:
 
 OPS: dict[str, tuple[Any, ...]] = {
     "gemm": (floats(2, 70, 20), floats(2, 20, 33), floats(33), "relu"),
+    "linear": (floats(3, 5, 20), floats(33, 20), floats(33), "relu", "float32"),
     "gemm/matrices": (floats(20, 70), floats(33, 20), floats(33), {"transpose_a": True, "transpose_b": True}),
     "gemm/16 bits": (halves(1, 70, 24), halves(1, 24, 40), halves(40)),
     "gemm/derivative and sums": (

@@ -57,7 +57,7 @@ class Elsewhere:
     """An array by CuPy's attributes only."""
 
     def __init__(self, x: np.ndarray, **changed: Any) -> None:
-        self.data = types.SimpleNamespace(ptr=x.__array_interface__["data"][0])
+        self.data = types.SimpleNamespace(ptr=x.__array_interface__["data"][0], device_id=0)
         self.dtype, self.shape, self.strides = x.dtype, x.shape, x.strides
         vars(self).update(changed)
 

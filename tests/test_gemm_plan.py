@@ -24,7 +24,7 @@ def untouched(shape: tuple[int, ...], dtype: str, strides: tuple[int, ...] | Non
     kind = np.dtype(dtype)
     if strides is None:
         strides = (shape[1] * shape[2], shape[2], 1)
-    data = types.SimpleNamespace(ptr=1 << 40 | offset * kind.itemsize)
+    data = types.SimpleNamespace(ptr=1 << 40 | offset * kind.itemsize, device_id=0)
     steps = tuple(stride * kind.itemsize for stride in strides)
     return types.SimpleNamespace(data=data, dtype=kind, shape=shape, strides=steps)
 

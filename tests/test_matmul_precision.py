@@ -58,8 +58,9 @@ def test_every_product_is_told(monkeypatch: pytest.MonkeyPatch, word: str, permi
     """Forward and backward of all that is made of gemms."""
     told: list[Any] = []
     reference = backends.load("reference")
-    original = reference.gemm
-    monkeypatch.setattr(reference, "gemm", lambda *a, **k: told.append(k.get("precision")) or original(*a, **k))
+    gemm, linear = reference.gemm, reference.linear
+    monkeypatch.setattr(reference, "gemm", lambda *a, **k: told.append(k.get("precision")) or gemm(*a, **k))
+    monkeypatch.setattr(reference, "linear", lambda *a: told.append(a[4]) or linear(*a))
     pylayers.set_float32_matmul_precision(word)
     rng = np.random.default_rng(0)
     x, w, z = (Tensor(rng.standard_normal(s).astype("f4"), requires_grad=True) for s in ((3, 4), (5, 4), (2, 4, 4)))

@@ -11,11 +11,19 @@ from numpy import ndarray
 from pylayers import arrays
 from pylayers.arrays import libraries
 from pylayers.backends.protocol import Backend
-from pylayers.backends.sizes import FLOATING
-from pylayers.context import backend_name
+from pylayers.context import BACKENDS, backend_name
 from pylayers.errors import expected
 
+if typing.TYPE_CHECKING:
+    from pylayers.backends.native import Native
+
 HOST = frozenset(("cpu", ""))  # "": there is no array
+
+
+# The compiled module that `of` found for arrays of a type, by the name of the block's backend: what the next call of an
+# op may ask at once, without checks. What that cannot serve, or what has no meaning, it refuses before it launches.
+compiled: dict[str | None, dict[type, Native]] = {name: {} for name in (None, *BACKENDS)}
+REFUSALS = (TypeError, ValueError, NotImplementedError)
 
 
 @functools.cache
@@ -28,25 +36,11 @@ def load(name: str) -> Backend:
     return Native(name)
 
 
-def common(x: typing.Any, y: typing.Any, z: typing.Any = None) -> Backend | None:
-    """The backend for arrays of one library, device and floating dtype; None for all else, which `of` tells apart.
-
-    `z` may be absent. One pass over the arguments, since every call of a layer begins with it.
-    """
-    kind = type(x)
-    if type(y) is not kind or (z is not None and type(z) is not kind) or kind not in libraries:
-        return None
-    dtype = x.dtype
-    if y.dtype is not dtype or (z is not None and z.dtype is not dtype) or dtype not in FLOATING:
-        return None
-    device = "cpu"
-    if kind is not ndarray:
-        place = libraries[kind].device
-        device = place(x)
-        if place(y) != device or (z is not None and place(z) != device):
-            return None
-    name = backend_name.get() or ("reference" if device in HOST else "cuda")
-    return None if (name == "cuda") is (device in HOST) else load(name)
+def forget() -> None:
+    """Looks for the compiled modules anew: tests put others in their place."""
+    load.cache_clear()
+    for found in compiled.values():
+        found.clear()
 
 
 def of(op: str, *operands: object) -> Backend:
@@ -55,7 +49,7 @@ def of(op: str, *operands: object) -> Backend:
     GPU memory runs on cuda, NumPy on the reference, or on what ``pylayers.backend(name)`` chose. TypeError when the
     arrays lie on different devices.
     """
-    device = ""
+    device, kind = "", None
     for x in operands:
         if x is not None:
             kind = type(x)
@@ -69,4 +63,7 @@ def of(op: str, *operands: object) -> Backend:
     if (name == "cuda") is (device in HOST):
         where = "GPU memory" if name == "cuda" else "host memory"
         raise expected(op, "device", f"arrays in {where} for backend '{name}'", device, error=TypeError)
-    return load(name)
+    backend = load(name)
+    if name != "reference" and kind is not None:
+        compiled[backend_name.get()][kind] = typing.cast("Native", backend)
+    return backend

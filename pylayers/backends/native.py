@@ -19,7 +19,7 @@ Array = Any
 KERNEL_DTYPES: dict[str, tuple[str, ...]] = {
     "gemm": ("float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "int8"),
     **dict.fromkeys(
-        ("column_sum", "activation_forward", "activation_backward", "adam", "sgd", "gradient_norm"),
+        ("linear", "column_sum", "activation_forward", "activation_backward", "adam", "sgd", "gradient_norm"),
         ("float32", "float16", "bfloat16"),
     ),
 }
@@ -67,9 +67,15 @@ class Native(OptimizerKernels):
         sums = new(a, (b.shape[-2 if transpose_b else -1],)) if column_sums else None
         y = self.module.gemm(
             a, b, dtype, bias, residual, saved, scale_a, scale_b, sums, alpha, beta, activation, precision,
-            transpose_a, transpose_b, variant, arrays.caller(a),
+            transpose_a, transpose_b, variant, arrays.library(a).caller(a),
         )  # fmt: skip
         return y if sums is None else (y, sums)
+
+    def linear(
+        self, x: Array, weight: Array, bias: Array | None, activation: Activation | None, precision: Precision
+    ) -> Array:
+        caller = (arrays.libraries.get(type(x)) or arrays.library(x)).caller(x)
+        return self.module.linear(x, weight, bias, activation, precision, caller)
 
     def column_sum(self, x: Array) -> Array:
         y = new(x, (x.shape[1],), x.dtype)

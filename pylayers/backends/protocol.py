@@ -3,7 +3,8 @@
 Arrays are plain arrays of one library on one device, of any strides. An operation never changes its inputs, except the
 optimizers, which change the parameters and moments they are given. Outputs are newly allocated; where an output has the
 rank of an image its memory order (NCHW, channels last, ...) is that of the first array argument. Meaning (shapes that
-must agree, labels in range) has been checked by `pylayers.ops` before a backend is called. What a backend cannot do for
+must agree, labels in range) has been checked by `pylayers.ops` before a backend is called; where each call counts, kernels
+are asked first, for they refuse what they cannot read, and the check says why (`linear`). What a backend cannot do for
 these arguments raises NotImplementedError and says what it can.
 
 Types: float64 stays float64 throughout; float32 accumulates in float32; float16 and bfloat16 compute in float32 and
@@ -86,6 +87,14 @@ class Backend(Protocol):
         float8 gives bfloat16, or float16 or float32 if asked; int8 gives the exact int32, without any epilogue, and
         with scales float32, or a 16-bit float if asked. bias, residual and saved have the dtype of y.
         `precision` is the least that float32 products may have: "tf32" permits what "float32" forbids.
+        """
+
+    def linear(
+        self, x: Array, weight: Array, bias: Array | None, activation: Activation | None, precision: Precision
+    ) -> Array:
+        """y = activation(x weight^T + bias): x (..., k), weight (n, k), bias (n,) -> (..., n), as `gemm`.
+
+        Kernels refuse an x of rank 4 or more that does not lie like one matrix or a batch of them.
         """
 
     def column_sum(self, x: Array) -> Array:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from pylayers import arrays, backends
 from pylayers.backends.protocol import Activation
-from pylayers.context import product_precision
+from pylayers.context import MATMUL_PRECISIONS, backend_name, matmul_precision, product_precision
 from pylayers.errors import expected
 from pylayers.ops import checks
 from pylayers.ops.activation import ACTIVATIONS
@@ -20,28 +19,28 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: Activ
 
     TypeError unless all have one floating dtype and device, ValueError for shapes that disagree.
     """
-    backend = backends.common(x, weight, bias)
-    if backend is None:
-        checks.same_dtype("linear", "x", x, "weight", weight)
-        if bias is not None:
-            checks.same_dtype("linear", "bias", bias, "weight", weight)
-        backend = backends.of("linear", x, weight, bias)
-    if activation is not None:
-        checks.choice("linear", "activation", activation, (None, *ACTIVATIONS))
-    shape, size = x.shape, weight.shape
+    kernels = backends.compiled[backend_name.get()].get(type(x))
+    if kernels is not None:
+        try:
+            return kernels.linear(x, weight, bias, activation, MATMUL_PRECISIONS[matmul_precision.get()])
+        except backends.REFUSALS:
+            pass  # and is told below what is wrong, in the words of every backend
+    checks.same_dtype("linear", "x", x, "weight", weight)
+    if bias is not None:
+        checks.same_dtype("linear", "bias", bias, "weight", weight)
+    backend = backends.of("linear", x, weight, bias)
+    checks.choice("linear", "activation", activation, (None, *ACTIVATIONS))
+    size = weight.shape
     if len(size) != 2:
         raise expected("linear", "weight", "shape (out, in)", size)
-    if not shape or shape[-1] != size[1]:
-        raise expected("linear", "x", f"shape (..., {size[1]}) for weight {size}", shape)
-    if bias is not None and bias.shape != size[:1]:
+    if x.ndim == 0 or x.shape[-1] != size[1]:
+        raise expected("linear", "x", f"shape (..., {size[1]}) for weight {size}", x.shape)
+    if bias is not None:
         checks.shape("linear", "bias", bias, size[:1])
-    rank = len(shape)
-    if rank == 3 and not foldable(x):  # as it lies, each batch by the same weight
-        weight = arrays.namespace(x).broadcast_to(weight, (shape[0], *size))
-    elif rank != 2:
-        y = backend.gemm(folded(x), weight, bias, activation, precision=product_precision(), transpose_b=True)
-        return y.reshape(*shape[:-1], size[0])
-    return backend.gemm(x, weight, bias, activation, precision=product_precision(), transpose_b=True)
+    if x.ndim > 3:  # kernels refuse more than 8 axes, and those that lie like no batch of matrices
+        y = backend.linear(arrays.folded(x), weight, bias, activation, product_precision())
+        return y.reshape(*x.shape[:-1], size[0])
+    return backend.linear(x, weight, bias, activation, product_precision())
 
 
 def linear_backward(
@@ -60,12 +59,12 @@ def linear_backward(
     the sums of dx over all axes but the last, float32 (in,), from that product too: the bias gradient of what made x.
     """
     backend = backends.of("linear", dy, x, weight)
-    rows = dy if dy.ndim == 2 else folded(dy)
+    rows = dy if dy.ndim == 2 else arrays.folded(dy)
     dx = dweight = dbias = totals = None
     if needs[0]:
         assert weight is not None
         if saved is not None:
-            saved = folded(saved)
+            saved = arrays.folded(saved)
         dx = backend.gemm(rows, weight, None, activation, saved=saved, precision=product_precision(), column_sums=sums)
         if sums:
             dx, totals = dx
@@ -73,19 +72,7 @@ def linear_backward(
             dx = dx.reshape(*dy.shape[:-1], weight.shape[1])
     if needs[1]:
         assert x is not None
-        dweight = backend.gemm(rows, folded(x), precision=product_precision(), transpose_a=True)
+        dweight = backend.gemm(rows, arrays.folded(x), precision=product_precision(), transpose_a=True)
     if needs[2]:
         dbias = backend.column_sum(rows[:, :, None])
     return dx, dweight, dbias, totals
-
-
-def folded(x: Array) -> Array:
-    """(..., m, k) -> (prod * m, k)."""
-    return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-
-
-def foldable(x: Array) -> bool:
-    """Whether the axes of x (..., m, k) before the last have one common stride, so that `folded` is a view."""
-    shape, strides = x.shape, x.strides
-    axes = [axis for axis in range(x.ndim - 1) if shape[axis] != 1]
-    return all(strides[i] == shape[j] * strides[j] for i, j in zip(axes, axes[1:]))

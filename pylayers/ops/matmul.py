@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, backends, dtypes
+from pylayers.arrays import foldable, folded
 from pylayers.context import product_precision
 from pylayers.errors import expected
 from pylayers.ops import checks
 from pylayers.ops.array import elementwise, sum_to
-from pylayers.ops.linear import foldable, folded
 
 Array = Any
 # How many axes the arguments of torch's products of fixed rank have, and what they are called there.

@@ -6,7 +6,7 @@ from pylayers.backends.reference.attention import attention_backward, attention_
 from pylayers.backends.reference.conv import conv_forward, conv_input_gradient, conv_weight_gradient
 from pylayers.backends.reference.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from pylayers.backends.reference.dropout import dropout
-from pylayers.backends.reference.gemm import column_sum, gemm
+from pylayers.backends.reference.gemm import column_sum, gemm, linear
 from pylayers.backends.reference.norm import layer_norm_backward, layer_norm_forward
 from pylayers.backends.reference.pool import (
     average_pool_backward,
@@ -36,6 +36,7 @@ __all__ = [
     "gradient_norm",
     "layer_norm_backward",
     "layer_norm_forward",
+    "linear",
     "max_pool_backward",
     "max_pool_forward",
     "sgd",

@@ -73,6 +73,15 @@ def gemm(
     return (y, sums) if column_sums else y
 
 
+def linear(x: Array, weight: Array, bias: Array | None, activation: Activation | None, precision: Precision) -> Array:
+    """As `protocol.Backend.linear`."""
+    if x.ndim == 3 and not arrays.foldable(x):  # as it lies, each batch by the same weight
+        weight = np.broadcast_to(weight, (x.shape[0], *weight.shape))
+        return gemm(x, weight, bias, activation, precision=precision, transpose_b=True)
+    y = gemm(arrays.folded(x), weight, bias, activation, precision=precision, transpose_b=True)
+    return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
+
+
 def product(a: Array, b: Array) -> Array:
     """a @ b in a new array of the dtype in which it is computed: float64, or float32 for all that is narrower."""
     dtype = a.dtype if a.dtype.itemsize == 8 else np.dtype(np.float32)
