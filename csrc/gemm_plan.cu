@@ -57,7 +57,6 @@ GemmChoice best_division(GemmVariant const& v, GemmProblem const& p, DeviceSpec 
 }
 
 bool suits(GemmVariant const& v, GemmProblem const& p, DeviceSpec const& spec, bool forced) {
-    if (v.a != p.a.dtype || v.b != p.b.dtype || v.precision != p.precision) return false;  // most rows end here
     // Code for sm_80 has to be translated by the driver before it runs on Hopper, which has rows of its own for all.
     bool const runs = v.capability == 90   ? spec.capability == 90
                       : v.capability == 80 ? spec.capability >= 80 && (spec.capability != 90 || forced)
@@ -83,15 +82,26 @@ auto const& tables() {
     return all;
 }
 
+// The rows for operands of these types: a call that finds them among all others waits for that as long as for its plan.
+std::span<GemmVariant const* const> rows(DType a, DType b, Precision precision) {
+    constexpr size_t kTypes = std::size(kDTypes);
+    static auto const all = [] {
+        std::array<std::vector<GemmVariant const*>, kTypes * kTypes * 2> lists;
+        for (auto const& table : tables())
+            for (GemmVariant const& v : table)
+                lists[(size_t(v.a) * kTypes + size_t(v.b)) * 2 + size_t(v.precision)].push_back(&v);
+        return lists;
+    }();
+    return all[(size_t(a) * kTypes + size_t(b)) * 2 + size_t(precision)];
+}
+
 // Of the variants that suit, or of those with this name; `forced`: by the caller, whatever it costs.
 GemmChoice quickest(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant, bool forced) {
     GemmChoice best;
-    for (auto const& table : tables()) {
-        for (GemmVariant const& v : table) {
-            if (!suits(v, p, spec, forced)) continue;
-            GemmChoice const c = variant.empty() ? best_division(v, p, spec) : named(v, p, spec, variant);
-            if (c.variant && (!best.variant || c.clocks < best.clocks)) best = c;
-        }
+    for (GemmVariant const* v : rows(p.a.dtype, p.b.dtype, p.precision)) {
+        if (!suits(*v, p, spec, forced)) continue;
+        GemmChoice const c = variant.empty() ? best_division(*v, p, spec) : named(*v, p, spec, variant);
+        if (c.variant && (!best.variant || c.clocks < best.clocks)) best = c;
     }
     return best;
 }

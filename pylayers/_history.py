@@ -10,6 +10,7 @@ from pylayers import arrays
 
 if TYPE_CHECKING:
     from pylayers._tensor import Tensor
+    from pylayers.autograd import Function
 
 Array = Any
 DETACHED = -1  # the history of a tensor that has none to go stale
@@ -23,11 +24,12 @@ class Version:
         self.recorded = 0  # how many of them the tape knows: those make the history of the other views stale
 
 
-def begin(x: Tensor, array: Array) -> Tensor:
-    """x as a tensor without history. What every call asks stands in x itself, found sooner than in its class."""
+def begin(x: Tensor, array: Array, node: Function | None = None) -> Tensor:
+    """x as the result of a record, or as a leaf. What every call asks is kept in x, found sooner than in its class."""
     x.array = array
-    x.grad_fn = x._version = None
-    x._requires_grad = False
+    x.grad_fn = node
+    x._requires_grad = node is not None
+    x._version = None
     x.output_index = x.history = 0
     return x
 
@@ -41,10 +43,6 @@ def root_of(x: Array) -> Array:
 
 def seen(saved: Array, known: list[Tensor]) -> tuple[Version, int] | None:
     """The version of what is saved, if it lies in the memory of a known tensor."""
-    for x in known:
-        if saved is x.array:
-            version = x._version or x.version
-            return version, version.changes
     if isinstance(saved, np.generic) or not arrays.is_array(saved):
         return None
     root = root_of(saved)

@@ -40,6 +40,7 @@ STALE = (
 )
 
 _sequence_numbers = itertools.count()
+SCALARS = frozenset(dtype.type for dtype in dtypes.SUPPORTED)  # what NumPy makes of a result without axes
 new = object.__new__  # without the checks of the constructor
 
 
@@ -100,77 +101,89 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Computes `forward` and, where an argument requires grad, records it; Tensors out."""
-        ctx, recording, node = cls(), grad_enabled.get(), None
-        values: list[Any] = [ctx]
-        tensors: list[Tensor] = []
-        edges: list[Edge | None] = []
-        needs: list[bool] = []
-        for x in args:
-            edge: Edge | None = None
-            if isinstance(x, Tensor):
-                own = x._version
-                if own is not None and own.recorded and x.history != own.recorded and x.history != DETACHED:
-                    raise NotImplementedError(STALE)
-                tensors.append(x)
-                values.append(x.array)
-                if recording and x._requires_grad:
-                    node, source = ctx, x.grad_fn
-                    if source is None:
-                        edge = x, 0, None, None
-                    else:
-                        edge = source, x.output_index, x.array.shape, x.array.dtype
-                        source.consumers += 1
-            elif type(x) in PLAIN:
-                values.append(x)
-            else:
-                values.append(as_operand(cls.__name__, x))
-            edges.append(edge)
-            needs.append(edge is not None)
-        ctx.edges, ctx.needs_input_grad = edges, tuple(needs)
-        result = cls.forward(*values)
-        sources = () if cls.allocates else tensors
-        if type(result) is not tuple:
-            out = _output(result, sources, node)
-            if node is not None:
-                tensors.append(out)
-                _record(node, tensors)
-            return out
-        outputs = [_output(y, sources, node) for y in result]
+        return applied(cls, args)
+
+
+def applied(op: type[Function], args: tuple[Any, ...]) -> Any:
+    """`op.apply(*args)` for where each call counts: a tuple passes sooner than arguments that are gathered again."""
+    ctx, recording, node = op(), grad_enabled.get(), None
+    values: list[Any] = [ctx]
+    edges: list[Edge | None] = []
+    needs: list[bool] = []
+    for x in args:
+        if isinstance(x, Tensor):
+            own = x._version
+            if own is not None and own.recorded and x.history != own.recorded and x.history != DETACHED:
+                raise NotImplementedError(STALE)
+            values.append(x.array)
+            if recording and x._requires_grad:
+                node, source = ctx, x.grad_fn
+                if source is None:
+                    edges.append((x, 0, None, None))
+                else:
+                    edges.append((source, x.output_index, x.array.shape, x.array.dtype))
+                    source.consumers += 1
+                needs.append(True)
+                continue
+        elif type(x) in PLAIN:
+            values.append(x)
+        else:
+            values.append(as_operand(op.__name__, x))
+        if recording:
+            edges.append(None)
+            needs.append(False)
+    ctx.edges, ctx.needs_input_grad = edges, tuple(needs) if recording else (False,) * len(args)
+    result = op.forward(*values)
+    sources = () if op.allocates else args
+    if type(result) is not tuple:
+        out = _output(result, sources, node)
         if node is not None:
-            _record(node, tensors + outputs)
-            node.outputs = tuple([(y.array.shape, y.array.dtype) for y in outputs])
-            for index, y in enumerate(outputs):
-                y.output_index = index
-        return tuple(outputs)
+            _record(node, (*args, out))
+        return out
+    outputs = [_output(y, sources, node) for y in result]
+    if node is not None:
+        _record(node, (*args, *outputs))
+        node.outputs = tuple([(y.array.shape, y.array.dtype) for y in outputs])
+        for index, y in enumerate(outputs):
+            y.output_index = index
+    return tuple(outputs)
 
 
-def _record(node: Function, tensors: list[Tensor]) -> None:
-    """Puts the node on the tape; the tensors are its arguments and results."""
+def _record(node: Function, known: Sequence[Any]) -> None:
+    """Puts the node on the tape; the Tensors among `known` are its arguments and results."""
     node.sequence_number = next(_sequence_numbers)
     saved = node._saved
     if saved:
         versions: list[tuple[Version, int] | None] = []
-        for x in saved:
-            versions.append(None if x is None else seen(x, tensors))
+        for array in saved:
+            found = None
+            if array is not None:
+                for x in known:
+                    if isinstance(x, Tensor) and array is x.array:  # as `seen` finds it, without a call
+                        version = x._version or x.version
+                        found = version, version.changes
+                        break
+                else:
+                    found = seen(array, [x for x in known if isinstance(x, Tensor)])
+            versions.append(found)
         node._versions = versions
 
 
-def _output(y: Array, sources: Sequence[Tensor], node: Function | None) -> Tensor:
-    """A result as a Tensor; one that lies in the memory of one of the sources shares its version."""
-    if isinstance(y, np.generic):
+def _output(y: Array, sources: Sequence[Any], node: Function | None) -> Tensor:
+    """A result as a Tensor; one that lies in the memory of a Tensor among the sources shares its version."""
+    if type(y) in SCALARS:
         y = np.asarray(y)
-    out = begin(new(Tensor), y)
+    if node is not None and y.dtype not in dtypes.FLOATING:
+        node = None
+    out = begin(new(Tensor), y, node)
     if sources:
         root = root_of(y)
         for x in sources:
-            if y is x.array or root is root_of(x.array):
+            if isinstance(x, Tensor) and (y is x.array or root is root_of(x.array)):
                 out._version, out.history = x.version, x.version.recorded
                 if node is not None:
                     node.is_view = True
                 break
-    if node is not None and y.dtype in dtypes.FLOATING:
-        out._requires_grad = True
-        out.grad_fn = node
     return out
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Tensor
+from pylayers.autograd import Tensor, applied
 from pylayers.backends.protocol import Activation
 from pylayers.functional.activation import fused
 from pylayers.functional.chain import Chained, below
@@ -30,7 +30,7 @@ class Linear(Chained):
             ctx.activation = activation
         if True in needs:
             ctx.biased = needs[2]
-            ctx.save(x if needs[1] else None, weight if needs[0] else None, saved)
+            ctx._saved = x if needs[1] else None, weight if needs[0] else None, saved  # `save`, without a call
         return y
 
     @staticmethod
@@ -59,6 +59,4 @@ def linear(input: Any, weight: Any, bias: Any = None, *, activation: Activation 
     `activation` (relu, sigmoid, tanh, gelu, gelu_tanh, silu) is applied in the same kernel.
     TypeError unless all have one floating dtype and device, ValueError for shapes that disagree.
     """
-    if activation is None:
-        return Linear.apply(input, weight, bias)
-    return Linear.apply(input, weight, bias, activation)
+    return applied(Linear, (input, weight, bias) if activation is None else (input, weight, bias, activation))
