@@ -36,7 +36,7 @@ def map_arrays(change: Callable[[Array], Array], value: Any) -> Any:
     return change(value) if arrays.is_array(value) else value
 
 
-ALIGNED = {"gemm"}  # whose kernels are chosen by the operands' addresses, modulo 16 bytes
+ALIGNED = {"gemm", "linear"}  # whose kernels are chosen by the operands' addresses, modulo 16 bytes
 
 
 def same_strides(x: np.ndarray, empty: Callable[..., Array], strided: Callable[..., Array], align: int = 1) -> Array:

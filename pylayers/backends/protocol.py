@@ -3,9 +3,9 @@
 Arrays are plain arrays of one library on one device, of any strides. An operation never changes its inputs, except the
 optimizers, which change the parameters and moments they are given. Outputs are newly allocated; where an output has the
 rank of an image its memory order (NCHW, channels last, ...) is that of the first array argument. Meaning (shapes that
-must agree, labels in range) has been checked by `pylayers.ops` before a backend is called; where each call counts, kernels
-are asked first, for they refuse what they cannot read, and the check says why (`linear`). What a backend cannot do for
-these arguments raises NotImplementedError and says what it can.
+must agree, labels in range) has been checked by `pylayers.ops` before a backend is called; for `linear`, of which each
+call counts, kernels are asked first: they refuse what they cannot read, and the check then says why. What a backend
+cannot do for these arguments raises NotImplementedError and says what it can.
 
 Types: float64 stays float64 throughout; float32 accumulates in float32; float16 and bfloat16 compute in float32 and
 round once. Kernels take float32 unless a family says more (`gemm` does).
