@@ -40,7 +40,6 @@ STALE = (
 )
 
 _sequence_numbers = itertools.count()
-SCALARS = frozenset(dtype.type for dtype in dtypes.SUPPORTED)  # what NumPy makes of a result without axes
 new = object.__new__  # without the checks of the constructor
 
 
@@ -171,7 +170,7 @@ def _record(node: Function, known: Sequence[Any]) -> None:
 
 def _output(y: Array, sources: Sequence[Any], node: Function | None) -> Tensor:
     """A result as a Tensor; one that lies in the memory of a Tensor among the sources shares its version."""
-    if type(y) in SCALARS:
+    if type(y) is not np.ndarray and isinstance(y, np.generic):  # what NumPy makes of a result without axes
         y = np.asarray(y)
     if node is not None and y.dtype not in dtypes.FLOATING:
         node = None

@@ -241,3 +241,16 @@ def test_against_torch_in_a_random_graph() -> None:
     for mine, reference in zip(ours, theirs, strict=True):
         assert reference.grad.abs().max() > 1e-3
         np.testing.assert_allclose(mine.grad.numpy(), reference.grad.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("scalar", [np.float32(3), np.uint64(3), np.bool_(True), np.complex64(1j)], ids=repr)
+def test_a_result_without_axes_is_an_array(scalar: Any) -> None:
+    """Whatever its dtype: NumPy gives a number where a function sums over all axes."""
+
+    class Whole(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return scalar
+
+    y = Whole.apply(Tensor(np.ones(2, np.float32)))
+    assert type(y.array) is np.ndarray and y.array.shape == () and y.array.dtype == scalar.dtype

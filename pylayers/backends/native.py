@@ -74,8 +74,7 @@ class Native(OptimizerKernels):
     def linear(
         self, x: Array, weight: Array, bias: Array | None, activation: Activation | None, precision: Precision
     ) -> Array:
-        caller = (arrays.libraries.get(type(x)) or arrays.library(x)).caller(x)
-        return self.module.linear(x, weight, bias, activation, precision, caller)
+        return self.module.linear(x, weight, bias, activation, precision, arrays.library(x).caller(x))
 
     def column_sum(self, x: Array) -> Array:
         y = new(x, (x.shape[1],), x.dtype)

@@ -30,7 +30,7 @@ class Linear(Chained):
             ctx.activation = activation
         if True in needs:
             ctx.biased = needs[2]
-            ctx._saved = x if needs[1] else None, weight if needs[0] else None, saved  # `save`, without a call
+            ctx.save(x if needs[1] else None, weight if needs[0] else None, saved)
         return y
 
     @staticmethod

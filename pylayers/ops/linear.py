@@ -6,7 +6,7 @@ from typing import Any
 
 from pylayers import arrays, backends
 from pylayers.backends.protocol import Activation
-from pylayers.context import MATMUL_PRECISIONS, backend_name, matmul_precision, product_precision
+from pylayers.context import backend_name, product_precision
 from pylayers.errors import expected
 from pylayers.ops import checks
 from pylayers.ops.activation import ACTIVATIONS
@@ -22,7 +22,7 @@ def linear(x: Array, weight: Array, bias: Array | None = None, activation: Activ
     kernels = backends.compiled[backend_name.get()].get(type(x))
     if kernels is not None:
         try:
-            return kernels.linear(x, weight, bias, activation, MATMUL_PRECISIONS[matmul_precision.get()])
+            return kernels.linear(x, weight, bias, activation, product_precision())
         except backends.REFUSALS:
             pass  # and is told below what is wrong, in the words of every backend
     checks.same_dtype("linear", "x", x, "weight", weight)
