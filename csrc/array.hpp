@@ -8,43 +8,9 @@
 #include <string>
 #include <string_view>
 
+#include "kernels/core/dtype.hpp"
+
 namespace pylayers {
-
-enum class DType {
-    kFloat32,
-    kFloat64,
-    kFloat16,
-    kBfloat16,
-    kFloat8E4m3,
-    kFloat8E5m2,
-    kInt64,
-    kInt32,
-    kInt8,
-    kUint8,
-    kBool
-};
-
-struct DTypeInfo {
-    DType dtype;
-    std::string_view name;  // NumPy's
-    int bytes;
-};
-
-constexpr DTypeInfo kDTypes[] = {
-    {DType::kFloat32, "float32", 4},
-    {DType::kFloat64, "float64", 8},
-    {DType::kFloat16, "float16", 2},
-    {DType::kBfloat16, "bfloat16", 2},
-    {DType::kFloat8E4m3, "float8_e4m3fn", 1},
-    {DType::kFloat8E5m2, "float8_e5m2", 1},
-    {DType::kInt64, "int64", 8},
-    {DType::kInt32, "int32", 4},
-    {DType::kInt8, "int8", 1},
-    {DType::kUint8, "uint8", 1},
-    {DType::kBool, "bool", 1},
-};
-
-constexpr DTypeInfo const& info(DType dtype) { return kDTypes[static_cast<int>(dtype)]; }
 
 constexpr int kMaxRank = 8;
 constexpr int kHost = -1;

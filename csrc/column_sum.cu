@@ -3,6 +3,8 @@
 
 #include <cstdlib>
 
+#include "csrc/dispatch.hpp"
+
 namespace pylayers {
 
 Plan plan_column_sum(int64_t rows, int64_t columns, DeviceSpec spec) {
@@ -28,10 +30,8 @@ void column_sum(Array x, Array y, OptionalArray workspace, Stream stream) {
     require_shape("column_sum", "x", x, {x.shape[0], x.shape[1], x.shape[2]});
     require_shape("column_sum", "y", y, {x.shape[1]});
     require(y.dtype == x.dtype, "column_sum: argument 'y': expected the dtype of x, got " + to_string(y));
-    if (x.dtype == DType::kBfloat16) return sum<ptx::bf16>(x, y, workspace, stream);
-    if (x.dtype == DType::kFloat16) return sum<ptx::fp16>(x, y, workspace, stream);
-    require_dtype("column_sum", "x", x, DType::kFloat32);
-    sum<float>(x, y, workspace, stream);
+    with_element<float, ptx::bf16, ptx::fp16>("column_sum", "x", x,
+                                              [&]<class T>() { sum<T>(x, y, workspace, stream); });
 }
 
 void add_splits(float const* partial, int64_t splits, float* y, int64_t size, Stream stream) {

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <span>
 
+#include "csrc/dispatch.hpp"
 #include "csrc/launch.cuh"
 #include "csrc/ops.hpp"
 #include "kernels/elementwise.cuh"
@@ -59,10 +60,8 @@ void run_elementwise_of(char const* name, Op op, Order order, Array const& y, Ar
 template <class Op>
 void run_elementwise(char const* name, Op op, Order order, Array const& y, Array const* const (&inputs)[Op::kInputs],
                      Stream stream) {
-    if (y.dtype == DType::kBfloat16) return run_elementwise_of<ptx::bf16>(name, op, order, y, inputs, stream);
-    if (y.dtype == DType::kFloat16) return run_elementwise_of<ptx::fp16>(name, op, order, y, inputs, stream);
-    require_dtype(name, "x", y, DType::kFloat32);
-    run_elementwise_of<float>(name, op, order, y, inputs, stream);
+    with_element<float, ptx::bf16, ptx::fp16>(
+        name, "x", y, [&]<class T>() { run_elementwise_of<T>(name, op, order, y, inputs, stream); });
 }
 
 }  // namespace pylayers

@@ -54,12 +54,10 @@ bool paired(OptionalArray const& x) {
 constexpr int64_t kLongestInt8 = 131071;  // so many products of two -128 stay below 2^31
 
 // What y may be for these operands.
-Element element(Array const& a, Array const& y) {
-    bool const eight_bits = info(a.dtype).bytes == 1;
-    if (y.dtype == DType::kFloat32) return Element::kFloat32;
-    if (y.dtype == DType::kBfloat16 && (y.dtype == a.dtype || eight_bits)) return Element::kBfloat16;
-    if (y.dtype == DType::kFloat16 && (y.dtype == a.dtype || eight_bits)) return Element::kFloat16;
-    if (y.dtype == DType::kInt32 && a.dtype == DType::kInt8) return Element::kInt32;
+void require_output(Array const& a, Array const& y) {
+    bool const eight_bits = info(a.dtype).bytes == 1, short_float = info(y.dtype).bytes == 2;
+    if (y.dtype == DType::kFloat32 || (short_float && (y.dtype == a.dtype || eight_bits))) return;
+    if (y.dtype == DType::kInt32 && a.dtype == DType::kInt8) return;
     throw NotImplemented(
         "gemm: argument 'out_dtype': expected float32, or a's own dtype, or for 8-bit a 16-bit float or "
         "int32, got " +
@@ -108,7 +106,7 @@ void run(GemmProblem& p, GemmChoice const& c, GemmWorkspace const& w, std::byte*
     p.epilogue = e;
     if (w.splits) {
         p.epilogue = {.m = e.m, .n = e.n, .y = {space, e.m * e.n, e.n, 1}, .alpha = 1.0f};
-        p.epilogue.element = exact ? Element::kInt32 : Element::kFloat32;
+        p.epilogue.dtype = exact ? DType::kInt32 : DType::kFloat32;
         p.epilogue.paired = e.n % 2 == 0;
     }
     if (c.grid.blocks > 0) c.variant->run(p, c.grid, on);
@@ -161,12 +159,13 @@ NewArray gemm(Array const& given_a, Array const& given_b, DType dtype, OptionalA
     require_like("residual", residual, y, {batches, m, n});
     require_like("saved", saved, y, {batches, m, n});
     require_row("gemm", "sums", sums, n);
+    require_output(a, y);
     Epilogue& e = p.epilogue;
     e = {.m = m, .n = n, .y = matrix(y), .residual = matrix(residual), .saved = matrix(saved)};
     if (bias) e.bias = {bias->data, 0, 0, bias->strides[0]};
     e.scale_a = scale("scale_a", scale_a, m), e.scale_b = scale("scale_b", scale_b, n);
     e.alpha = float(alpha), e.beta = float(beta);
-    e.element = element(a, y), e.activation = activation, e.derivative = saved.has_value();
+    e.dtype = y.dtype, e.activation = activation, e.derivative = saved.has_value();
     e.paired = paired(y) && paired(residual) && paired(saved);
     bool const plain = !bias && !residual && !saved && !scale_a && !scale_b && !sums && alpha == 1.0 &&
                        activation == Activation::kNone;

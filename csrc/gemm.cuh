@@ -2,6 +2,7 @@
 #pragma once
 #include <span>
 
+#include "csrc/dispatch.hpp"
 #include "csrc/ops.hpp"
 #include "kernels/core/epilogue.cuh"
 #include "kernels/core/operand_tile.cuh"
@@ -86,13 +87,6 @@ GemmWorkspace gemm_workspace(GemmProblem const& p, GemmChoice const& c, bool col
 
 // Of `rows`, the dimension of m or n; strides along a dimension of one element mean nothing.
 OperandMatrix operand_matrix(Array const& x, int rows);
-
-template <class T> constexpr DType kDTypeOf = DType::kInt8;
-template <> inline constexpr DType kDTypeOf<ptx::bf16> = DType::kBfloat16;
-template <> inline constexpr DType kDTypeOf<ptx::fp16> = DType::kFloat16;
-template <> inline constexpr DType kDTypeOf<ptx::tf32> = DType::kFloat32;
-template <> inline constexpr DType kDTypeOf<ptx::e4m3> = DType::kFloat8E4m3;
-template <> inline constexpr DType kDTypeOf<ptx::e5m2> = DType::kFloat8E5m2;
 
 template <class T>
 constexpr Precision kPrecisionOf = std::is_same_v<T, ptx::tf32> ? Precision::kTf32 : Precision::kFloat32;

@@ -48,13 +48,8 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
 
     // Whether the epilogue is one that TMA's way to y has, and y is of the type and alignment for it.
     static bool direct(Epilogue const& e, TensorMapSpec const& y) {
-        constexpr bool kFloat = !std::is_same_v<Output, int32_t>;
-        constexpr Element kElement = std::is_same_v<Output, ptx::bf16>   ? Element::kBfloat16
-                                     : std::is_same_v<Output, ptx::fp16> ? Element::kFloat16
-                                     : kFloat                            ? Element::kFloat32
-                                                                         : Element::kInt32;
         bool const plain = e.activation == Activation::kNone || (e.activation == Activation::kRelu && !e.derivative);
-        return e.element == kElement && plain && !e.residual.data && !e.column_sums && e.scale_a.stride == 0 &&
+        return e.dtype == kDTypeOf<Output> && plain && !e.residual.data && !e.column_sums && e.scale_a.stride == 0 &&
                e.scale_b.stride == 0 && e.y.column == 1 && why_not_addressable(y).empty();
     }
 
@@ -68,7 +63,7 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
         }
         q.a_batched = batched(p.a), q.b_batched = batched(p.b);
         q.epilogue = p.epilogue;
-        TensorMapSpec const y = output(p.epilogue, p.batches * grid.splits, kOutputDType);
+        TensorMapSpec const y = output(p.epilogue, p.batches * grid.splits, kDTypeOf<Output>);
         q.direct = direct(p.epilogue, y);
         if (q.direct) q.y_map = tensor_map(y);
         q.raster =
@@ -78,10 +73,6 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
         q.steps_per_split = int(grid.tiles_per_split), q.splits = int(grid.splits);
         launch<Kernel>(grid.blocks, q, stream);
     }
-
-    static constexpr DType kOutputDType = std::is_same_v<Output, float>     ? DType::kFloat32
-                                          : std::is_same_v<Output, int32_t> ? DType::kInt32
-                                                                            : kDTypeOf<Output>;
 
     // Eighths of the peak, which is 2048 products of 16 bits in a clock of an SM: a guess until a GPU has measured it.
     static constexpr int kEighths = T.m * T.n >= 128 * 256 ? 8 : T.m * T.n >= 128 * 128 ? 7 : 5;

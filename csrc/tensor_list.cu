@@ -1,22 +1,15 @@
 // Checks and uploads the work list of an optimizer.
 #include "csrc/tensor_list.cuh"
 
+#include "csrc/dispatch.hpp"
+
 namespace pylayers {
 namespace {
 
-ElementType element_type(char const* op, char const* name, Array const& x) {
-    switch (x.dtype) {
-        case DType::kFloat32:
-            return ElementType::kFloat32;
-        case DType::kBfloat16:
-            return ElementType::kBfloat16;
-        case DType::kFloat16:
-            return ElementType::kFloat16;
-        default:
-            break;
-    }
-    throw NotImplemented(std::string(op) + ": argument '" + name + "': expected float32, bfloat16 or float16, got " +
-                         to_string(x) + "; the kernels of this backend take no other dtype yet");
+// What `with_pointer` knows.
+DType element(char const* op, char const* name, Array const& x) {
+    require_element<float, ptx::bf16, ptx::fp16>(op, name, x);
+    return x.dtype;
 }
 
 // Element i of every tensor must lie at the same place: dense in one memory order, the same for all.
@@ -61,14 +54,14 @@ UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const&
         Array const& p = parameters[i];
         require_dense(op, p);
         TensorItem item{.parameter = p.data, .gradient = gradients[i].data, .size = p.size(), .first_chunk = chunks};
-        item.type = element_type(op, "parameters", p);
+        item.dtype = element(op, "parameters", p);
         require_alike(op, "gradients", gradients[i], p);
         require(gradients[i].dtype == p.dtype, std::string(op) +
                                                    ": argument 'gradients': expected the dtype of the parameter, " +
                                                    to_string(p) + ", got " + to_string(gradients[i]));
         if (!firsts.empty()) {
             item.first = firsts[i].data;
-            item.moment_type = element_type(op, "moments", firsts[i]);
+            item.moment_dtype = element(op, "moments", firsts[i]);
             require_alike(op, "moments", firsts[i], p);
         }
         if (!seconds.empty()) {
