@@ -120,8 +120,8 @@ struct CrossEntropyReduce : PlainKernel<256, 1> {
 
 struct CrossEntropyBackward {
     static constexpr int kInputs = 3;  // the stored gradient, and dloss and the normalizer spread over it
-    // A row that does not count has gradient 0 even where nothing counts and the normalizer is 0.
-    DEVICE float operator()(int64_t, float const (&x)[3]) const { return x[0] == 0.0f ? 0.0f : x[0] * x[1] / x[2]; }
+    // 0 where no row counts and the normalizer is 0; otherwise a product, so that a dloss of NaN reaches every element.
+    DEVICE float operator()(int64_t, float const (&x)[3]) const { return x[0] * (x[2] == 0.0f ? 0.0f : x[1] / x[2]); }
 };
 
 }  // namespace pylayers
