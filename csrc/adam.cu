@@ -9,8 +9,8 @@ namespace pylayers {
 void adam(Arrays const& parameters, Arrays const& gradients, Arrays const& exp_avgs, Arrays const& exp_avg_sqs,
           Arrays const& steps, OptionalArray norm, Array workspace, AdamRates rates, Stream stream) {
     require_row("adam", "norm", norm, 2);
-    UploadedList const up = upload_list("adam", parameters, gradients, exp_avgs, exp_avg_sqs, steps, workspace, stream);
-    launch<Adam>(up.chunks, {up.list, pointer(norm), rates}, stream);
+    WrittenList const work = write_list("adam", parameters, gradients, exp_avgs, exp_avg_sqs, steps, workspace, stream);
+    launch<Adam>(work.chunks, {work.list, pointer(norm), rates}, stream);
 }
 
 }  // namespace pylayers

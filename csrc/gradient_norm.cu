@@ -12,9 +12,9 @@ int64_t gradient_norm_workspace_bytes(Sizes const& sizes) {
 
 void gradient_norm(Arrays const& gradients, Array norm, Array list_workspace, Array workspace, Stream stream) {
     require_row("gradient_norm", "norm", norm, 2);
-    UploadedList const up = upload_list("gradient_norm", gradients, gradients, {}, {}, {}, list_workspace, stream);
-    launch<GradientNormChunk>(up.chunks, {up.list, workspace.as<NormPair>()}, stream);
-    launch<GradientNormSum>(1, {workspace.as<NormPair>(), up.chunks, norm.as<float>()}, stream);
+    WrittenList const work = write_list("gradient_norm", gradients, gradients, {}, {}, {}, list_workspace, stream);
+    launch<GradientNormChunk>(work.chunks, {work.list, workspace.as<NormPair>()}, stream);
+    launch<GradientNormSum>(1, {workspace.as<NormPair>(), work.chunks, norm.as<float>()}, stream);
 }
 
 }  // namespace pylayers

@@ -129,7 +129,7 @@ void attention_backward(Array grad_o, Array q, Array k, Array v, Array o, Array 
                         Array dk, Array dv, Array workspace, double scale, std::optional<int64_t> diagonal,
                         Stream stream);
 
-// The bytes of the work list that the ops over lists of tensors upload to.
+// The bytes of the work list that the ops over lists of tensors write to.
 int64_t tensor_list_bytes(int64_t count);
 void adam(Arrays const& parameters, Arrays const& gradients, Arrays const& exp_avgs, Arrays const& exp_avg_sqs,
           Arrays const& steps, OptionalArray norm, Array workspace, AdamRates rates, Stream stream);

@@ -9,8 +9,8 @@ namespace pylayers {
 void sgd(Arrays const& parameters, Arrays const& gradients, Arrays const& momenta, Arrays const& steps,
          OptionalArray norm, Array workspace, SgdRates rates, Stream stream) {
     require_row("sgd", "norm", norm, 2);
-    UploadedList const up = upload_list("sgd", parameters, gradients, momenta, {}, steps, workspace, stream);
-    launch<Sgd>(up.chunks, {up.list, pointer(norm), rates}, stream);
+    WrittenList const work = write_list("sgd", parameters, gradients, momenta, {}, steps, workspace, stream);
+    launch<Sgd>(work.chunks, {work.list, pointer(norm), rates}, stream);
 }
 
 }  // namespace pylayers

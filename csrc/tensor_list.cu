@@ -1,5 +1,7 @@
-// Checks and uploads the work list of an optimizer.
+// Checks the work list of an optimizer and writes it to the device.
 #include "csrc/tensor_list.cuh"
+
+#include <algorithm>
 
 namespace pylayers {
 namespace {
@@ -39,6 +41,15 @@ void require_dense(char const* op, Array const& x) {
                              to_string(x));
 }
 
+void write(std::vector<TensorItem> const& items, TensorItem* to, Stream stream) {
+    for (size_t first = 0; first < items.size(); first += TensorListWrite::kMost) {
+        auto const count = std::min<size_t>(items.size() - first, TensorListWrite::kMost);
+        TensorListWrite::Params p{.to = to + first, .count = int(count)};
+        std::copy_n(items.begin() + ptrdiff_t(first), count, p.items);
+        launch<TensorListWrite>(1, p, stream);
+    }
+}
+
 }  // namespace
 
 int64_t tensor_list_bytes(int64_t count) { return count * int64_t(sizeof(TensorItem)); }
@@ -49,8 +60,8 @@ int64_t count_list_chunks(Sizes const& sizes) {
     return chunks;
 }
 
-UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const& gradients, Arrays const& firsts,
-                         Arrays const& seconds, Arrays const& steps, Array const& workspace, Stream stream) {
+WrittenList write_list(char const* op, Arrays const& parameters, Arrays const& gradients, Arrays const& firsts,
+                       Arrays const& seconds, Arrays const& steps, Array const& workspace, Stream stream) {
     for (Arrays const* list : {&gradients, &firsts, &seconds, &steps})
         require(list->empty() || list->size() == parameters.size(),
                 std::string(op) + ": expected lists of one length, got " + std::to_string(parameters.size()) + " and " +
@@ -86,7 +97,7 @@ UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const&
         chunks += count_chunks(item.size);
         items.push_back(item);
     }
-    upload(workspace.data, items.data(), tensor_list_bytes(int64_t(items.size())), stream);
+    write(items, workspace.as<TensorItem>(), stream);
     return {{workspace.as<TensorItem>(), int64_t(items.size())}, chunks};
 }
 

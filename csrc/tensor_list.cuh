@@ -1,4 +1,4 @@
-// The work list of an optimizer: built on the host, uploaded in the stream's order, one launch for all of it.
+// The work list of an optimizer: built on the host, written in the stream's order, one launch for all of it.
 #pragma once
 #include "csrc/launch.cuh"
 #include "csrc/ops.hpp"
@@ -6,14 +6,14 @@
 
 namespace pylayers {
 
-struct UploadedList {
+struct WrittenList {
     TensorList list;
     int64_t chunks;
 };
 
 // Tensor i of each list belongs together; `firsts` and `seconds` may be empty.
-UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const& gradients, Arrays const& firsts,
-                         Arrays const& seconds, Arrays const& steps, Array const& workspace, Stream stream);
+WrittenList write_list(char const* op, Arrays const& parameters, Arrays const& gradients, Arrays const& firsts,
+                       Arrays const& seconds, Arrays const& steps, Array const& workspace, Stream stream);
 
 int64_t count_list_chunks(Sizes const& sizes);
 
