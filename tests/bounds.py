@@ -27,9 +27,9 @@ def wide(value: Any) -> Any:
     return value
 
 
-def truth(op: str, *args: Any) -> Any:
+def truth(op: str, *args: Any, **options: Any) -> Any:
     """The op's result in float64."""
-    return getattr(reference, op)(*wide(args))
+    return getattr(reference, op)(*wide(args), **{name: wide(value) for name, value in options.items()})
 
 
 def assert_within(got: np.ndarray, want: np.ndarray, bound: Any, what: str = "") -> float:
