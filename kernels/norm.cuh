@@ -13,10 +13,13 @@ template <class T> struct LayerNormForwardParams {
     float eps;
 };
 
+// What brings squares that float32 cannot hold, and sums of them, back into its range; exact, being a power of two.
+constexpr float kShrink = 0x1p-96f;
+
 template <class T, int kRowThreads> struct LayerNormForward : RowKernel<kRowThreads> {
     using Params = LayerNormForwardParams<T>;
     struct Shared {
-        ReduceScratch<float, kRowThreads> sum, squares;
+        ReduceScratch<float, kRowThreads> sum, squares, shrunk;
     };
 
     DEVICE static void run(Params const& p, Shared& shared) {
@@ -25,13 +28,18 @@ template <class T, int kRowThreads> struct LayerNormForward : RowKernel<kRowThre
             for (int64_t j = lane; j < p.columns; j += kRowThreads) sum += p.x.at(row, j);
             float const mean = reduce<float, kRowThreads>(sum, shared.sum, Sum{}) / float(p.columns);
             // A second pass over x - mean, not E[x^2] - mean^2: that difference cancels where the mean is large.
-            float squares = 0.0f;
-            for (int64_t j = lane; j < p.columns; j += kRowThreads) {
-                float const d = p.x.at(row, j) - mean;
-                squares += d * d;
-            }
-            squares = reduce<float, kRowThreads>(squares, shared.squares, Sum{});
-            float const rstd = 1.0f / sqrtf(squares / float(p.columns) + p.eps);
+            auto sum_squares = [&](float factor, ReduceScratch<float, kRowThreads>& scratch) {
+                float sum = 0.0f;
+                for (int64_t j = lane; j < p.columns; j += kRowThreads) {
+                    float const d = factor * (p.x.at(row, j) - mean);
+                    sum += d * d;
+                }
+                return reduce<float, kRowThreads>(sum, scratch, Sum{});
+            };
+            float const squares = sum_squares(1.0f, shared.squares);
+            float rstd = 1.0f / sqrtf(squares / float(p.columns) + p.eps);
+            if (squares == INFINITY)  // x beyond 1e19; eps is nothing beside such a variance
+                rstd = kShrink / sqrtf(sum_squares(kShrink, shared.shrunk) / float(p.columns));
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float y = (p.x.at(row, j) - mean) * rstd;
                 if (p.weight) y *= p.weight.at(j);
@@ -64,7 +72,7 @@ template <class T, int kRowThreads> struct LayerNormBackward : RowKernel<kRowThr
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float const g = g_at(j);
                 g_sum += g;
-                g_xhat_sum += g * (p.x.at(row, j) - mean) * rstd;
+                g_xhat_sum += g * ((p.x.at(row, j) - mean) * rstd);
             }
             float const g_mean = reduce<float, kRowThreads>(g_sum, shared.g, Sum{}) / float(p.columns);
             float const g_xhat_mean = reduce<float, kRowThreads>(g_xhat_sum, shared.g_xhat, Sum{}) / float(p.columns);
@@ -81,7 +89,7 @@ template <class T> struct LayerNormWeightSource {
     Rows<T> dy, x;
     Vector<float> mean, rstd;
     DEVICE float operator()(int64_t row, int64_t column) const {
-        return dy.at(row, column) * (x.at(row, column) - mean.at(row)) * rstd.at(row);
+        return dy.at(row, column) * ((x.at(row, column) - mean.at(row)) * rstd.at(row));
     }
 };
 

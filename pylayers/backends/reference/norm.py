@@ -25,7 +25,12 @@ def layer_norm_forward(x: Array, weight: Array | None, bias: Array | None, eps: 
     """As `contract.Backend.layer_norm_forward`; mean and rstd of 16-bit rows are float32."""
     mean = row_mean(x)
     y = centred(x, mean)
-    rstd = 1 / np.sqrt(row_mean(y * y) + eps)
+    variance = row_mean(y * y)
+    rstd = 1 / np.sqrt(variance + eps)
+    large = np.isinf(variance[:, 0])
+    if large.any():  # float32 beyond 1e19: a power of two brings squares back into its range
+        shrink = y.dtype.type(2.0) ** (-3 * np.finfo(y.dtype).maxexp // 4)
+        rstd[large] = shrink / np.sqrt(row_mean(np.square(y[large] * shrink)))
     y *= rstd
     if weight is not None:
         y *= weight
