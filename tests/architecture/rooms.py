@@ -83,7 +83,7 @@ def each_family_has_its_rooms(tree: Tree) -> Iterator[str]:
             continue
         family = found[1]
         rooms = {
-            "pylayers/ops": f"pylayers/ops/{OPS.get(family, family)}.py",
+            "pylayers/ops": f"pylayers/operations/{OPS.get(family, family)}.py",
             "tests": f"tests/(\\w+/)*test_(\\w+_)?{family}(_\\w+)?.py",
         }
         for room, pattern in rooms.items():
