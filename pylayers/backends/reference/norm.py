@@ -16,6 +16,17 @@ def centre(x: Array, mean: Array, y: Array) -> None:
     y -= row_mean(y)
 
 
+def reciprocal_root(x: Array, eps: float) -> Array:
+    """1 / sqrt(mean(x^2) + eps) of each row of x (rows, n) -> (rows, 1)."""
+    mean = row_dot(x, x) / x.dtype.type(x.shape[-1])
+    root = 1 / np.sqrt(mean + eps)
+    large = np.isinf(mean[:, 0])
+    if large.any():  # float32 beyond 1e19: a power of two brings squares back into its range
+        shrink = x.dtype.type(2.0) ** (-3 * np.finfo(x.dtype).maxexp // 4)
+        root[large] = shrink / np.sqrt(row_mean(np.square(x[large] * shrink)))
+    return root
+
+
 @operation()
 def layer_norm_forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
     """As `contract.Backend.layer_norm_forward`; mean and rstd of 16-bit rows are float32."""
@@ -23,7 +34,7 @@ def layer_norm_forward(x: Array, weight: Array | None, bias: Array | None, eps: 
     def work(x: Array, y: Array, mean: Array, rstd: Array) -> None:
         mean[...] = row_mean(x)
         centre(x, mean, y)
-        rstd[...] = 1 / np.sqrt(row_dot(y, y) / x.dtype.type(x.shape[-1]) + eps)
+        rstd[...] = reciprocal_root(y, eps)
         y *= rstd
         if weight is not None:
             y *= weight
