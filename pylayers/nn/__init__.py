@@ -13,7 +13,7 @@ from pylayers.nn.dropout import Dropout
 from pylayers.nn.linear import Flatten, Identity, Linear, Unflatten
 from pylayers.nn.loss import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from pylayers.nn.module import Module
-from pylayers.nn.norm import LayerNorm
+from pylayers.nn.norm import LayerNorm, RMSNorm
 from pylayers.nn.parameter import Parameter
 from pylayers.nn.pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 
@@ -21,7 +21,7 @@ __all__ = [
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "Conv1d", "Conv2d", "Conv3d",
     "CrossEntropyLoss", "Dropout", "Flatten", "GELU", "Identity", "L1Loss", "LayerNorm", "Linear", "LogSoftmax",
     "MSELoss", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter",
-    "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "Unflatten", "functional", "init",
+    "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "Unflatten", "functional", "init",
     "utils",
 ]  # fmt: skip
 

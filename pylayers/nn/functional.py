@@ -14,7 +14,7 @@ from pylayers.functional.loss import (
     mse_loss,
     nll_loss,
 )
-from pylayers.functional.norm import layer_norm
+from pylayers.functional.norm import layer_norm, rms_norm
 from pylayers.functional.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 from pylayers.functional.shape import flatten
 from pylayers.functional.softmax import log_softmax, softmax
