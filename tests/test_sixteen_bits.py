@@ -22,10 +22,6 @@ IN_FLOAT32 = {  # what forward left unrounded
     "rms_norm_backward": (2,),
     "cross_entropy_backward": (1, 2),
 }
-    "layer_norm_backward": (2, 3),
-    "rms_norm_backward": (2,),
-    "cross_entropy_backward": (1, 2),
-}  # what forward left unrounded
 OPERATIONS = [name for name, op in OPS.items() if op.family in FAMILIES and set(DTYPES) <= set(op.kernels)]
 
 
