@@ -25,12 +25,12 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
     static TensorMapSpec operand(Array const& x, int outer, Major major, int size) {
         int const k = 3 - outer, inner = major == Major::kK ? k : outer, other = 3 - inner;
         TensorMapSpec s{.dtype = x.dtype, .tf32 = std::is_same_v<A, ptx::tf32>, .data = x.data, .rank = 3};
-        s.swizzle_bytes = Kernel::kRowBytes;
+        s.swizzle_bytes = kTileRowBytes;
         s.sizes = {std::max<int64_t>(x.shape[inner], 1), std::max<int64_t>(x.shape[other], 1),
                    batched(x) ? x.shape[0] : 1};
         int64_t const any = divide_up(s.sizes[0], 16) * 16;  // where there is one row, its stride means nothing
         s.strides = {1, s.sizes[1] > 1 ? x.strides[other] : any, s.sizes[2] > 1 ? x.strides[0] : any * s.sizes[1]};
-        int const span = Kernel::kRowBytes / info(x.dtype).bytes;
+        int const span = kTileRowBytes / info(x.dtype).bytes;
         s.box = {span, major == Major::kK ? size : Kernel::kTileK, 1};
         return s;
     }
@@ -39,10 +39,10 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
 
     static TensorMapSpec output(Epilogue const& e, int64_t batches, DType dtype) {
         TensorMapSpec s{.dtype = dtype, .data = e.y.data, .rank = 3};
-        s.swizzle_bytes = Kernel::kRowBytes;
+        s.swizzle_bytes = kTileRowBytes;
         s.sizes = {e.n, e.m, batches};
         s.strides = {e.y.column, e.y.row, e.y.batch};
-        s.box = {Kernel::kRowBytes / int(sizeof(Output)), kEpilogueRows, 1};
+        s.box = {kTileRowBytes / int(sizeof(Output)), kEpilogueRows, 1};
         return s;
     }
 
