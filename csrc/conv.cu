@@ -3,11 +3,26 @@
 
 #include <algorithm>
 
-#include "csrc/ops.hpp"
+#include "csrc/column_sum.cuh"
+#include "csrc/image.hpp"
 #include "csrc/simt.cuh"
 
 namespace pylayers {
 namespace {
+
+// How a window moves: one number for each spatial dimension.
+struct ConvGeometry {
+    Sizes const& stride;
+    Sizes padding;  // before the first pixel
+    Sizes const& dilation;
+    int64_t groups;
+};
+
+ConvGeometry geometry_of(Sizes const& stride, Pads const& padding, Sizes const& dilation, int64_t groups) {
+    Sizes before;
+    for (auto const& [first, last] : padding) before.push_back(first);
+    return {stride, before, dilation, groups};
+}
 
 constexpr int64_t kPixelsPerSplit = 512;  // a split of the weight gradient runs 16 steps of the deepest tile at least
 constexpr int64_t kMostIndex32 = int64_t(1) << 30;  // leaves room for stride, tap and padding to be added
@@ -16,9 +31,7 @@ Strides4 strides(Array const& x) { return {x.strides[0], x.strides[1], x.strides
 
 template <class Index>
 ConvShape<Index> shape_of(Array const& x, Array const& weight, Array const& y, ConvGeometry const& g) {
-    auto at = [&](Sizes const& v, int axis, int64_t line) {
-        return Index(v.size() == 2 ? v[axis] : axis == 1 ? v[0] : line);
-    };
+    auto at = [](Sizes const& v, int axis, int64_t line) { return Index(along(v, axis, line)); };
     ConvShape<Index> s{};
     s.n = Index(x.shape[0]), s.h = Index(x.shape[2]), s.w = Index(x.shape[3]);
     s.p = Index(y.shape[2]), s.q = Index(y.shape[3]), s.r = Index(weight.shape[2]), s.s = Index(weight.shape[3]);
@@ -67,54 +80,69 @@ int64_t count_splits(Sizes const& weight_shape, int64_t pixels, DeviceSpec spec)
 
 }  // namespace
 
-void conv_forward(Array x, Array weight, OptionalArray bias, Array y, ConvGeometry geometry, Activation activation,
-                  std::string const& variant, Stream stream) {
-    x = as_image("conv_forward", x), weight = as_image("conv_forward", weight), y = as_image("conv_forward", y);
-    check("conv_forward", x, weight, y, geometry);
-    require_row("conv_forward", "bias", bias, weight.shape[0]);
+NewArray conv_forward(Array const& given_x, Array const& given_weight, OptionalArray const& bias, Sizes const& stride,
+                      Pads const& padding, Sizes const& dilation, int64_t groups, Activation activation,
+                      Caller const& caller) {
+    char const* const op = "conv_forward";
+    Array const x = as_image(op, given_x), weight = as_image(op, given_weight);
+    ConvGeometry const geometry = geometry_of(stride, padding, dilation, groups);
+    require_row(op, "bias", bias, weight.shape[0]);
+    Extents shape = given_x.shape;
+    shape[1] = weight.shape[0];
+    for (int i = 2; i < given_x.rank; ++i) {
+        auto const [before, after] = padding[i - 2];
+        int64_t const reach = dilation[i - 2] * (given_weight.shape[i] - 1) + 1;
+        shape[i] = (shape[i] + before + after - reach) / stride[i - 2] + 1;
+    }
+    NewArray const new_y = caller.like(given_x, DType::kFloat32, shape);
+    Array const y = as_image(op, new_y);
+    check(op, x, weight, y, geometry);
     with_index(x, weight, y, geometry, [&](auto index) {
         ConvForward problem(shape_of<decltype(index)>(x, weight, y, geometry));
-        problem.y = y.as<float>(), problem.bias = pointer(bias), problem.bias_stride = stride(bias);
+        problem.y = y.as<float>(), problem.bias = pointer(bias), problem.bias_stride = bias ? bias->strides[0] : 0;
         problem.activation = activation;
-        choose_simt("conv_forward", problem, device_spec(stream.device), variant).run(problem, stream);
+        choose_simt(op, problem, caller).run(problem, caller.stream);
     });
+    return new_y;
 }
 
-void conv_input_gradient(Array dy, Array weight, Array dx, ConvGeometry geometry, std::string const& variant,
-                         Stream stream) {
-    dy = as_image("conv_input_gradient", dy), weight = as_image("conv_input_gradient", weight),
-    dx = as_image("conv_input_gradient", dx);
-    check("conv_input_gradient", dx, weight, dy, geometry);
+NewArray conv_input_gradient(Array const& given_dy, Array const& given_weight, Sizes const& x_shape,
+                             Sizes const& stride, Pads const& padding, Sizes const& dilation, int64_t groups,
+                             Caller const& caller) {
+    char const* const op = "conv_input_gradient";
+    Array const dy = as_image(op, given_dy), weight = as_image(op, given_weight);
+    ConvGeometry const geometry = geometry_of(stride, padding, dilation, groups);
+    NewArray const new_dx = caller.like(given_dy, DType::kFloat32, extents(op, x_shape, given_dy.rank));
+    Array const dx = as_image(op, new_dx);
+    check(op, dx, weight, dy, geometry);
     with_index(dx, weight, dy, geometry, [&](auto index) {
         ConvInputGradient problem(shape_of<decltype(index)>(dx, weight, dy, geometry));
         problem.dx = dx.as<float>();
-        choose_simt("conv_input_gradient", problem, device_spec(stream.device), variant).run(problem, stream);
+        choose_simt(op, problem, caller).run(problem, caller.stream);
     });
+    return new_dx;
 }
 
-Plan plan_conv_weight_gradient(Sizes const& weight_shape, int64_t pixels, DeviceSpec spec) {
-    int64_t const splits = count_splits(weight_shape, pixels, spec);
-    int64_t bytes = splits * int64_t(sizeof(float));
-    for (int64_t n : weight_shape) bytes *= n;
-    return {"split_" + std::to_string(splits), splits, splits > 1 ? bytes : 0, 64};
-}
-
-void conv_weight_gradient(Array dy, Array x, Array dweight, OptionalArray workspace, ConvGeometry geometry,
-                          std::string const& variant, Stream stream) {
-    Sizes const weight_shape(dweight.shape.begin(), dweight.shape.begin() + dweight.rank);
-    dy = as_image("conv_weight_gradient", dy), x = as_image("conv_weight_gradient", x),
-    dweight = as_image("conv_weight_gradient", dweight);
-    check("conv_weight_gradient", x, dweight, dy, geometry);
-    int64_t const pixels = dy.shape[0] * dy.shape[2] * dy.shape[3];
-    int64_t const splits = count_splits(weight_shape, pixels, device_spec(stream.device));
-    require(splits == 1 || workspace,
-            "conv_weight_gradient: argument 'workspace': expected what the plan asks for, got None");
+NewArray conv_weight_gradient(Array const& given_dy, Array const& given_x, Sizes const& weight_shape,
+                              Sizes const& stride, Pads const& padding, Sizes const& dilation, int64_t groups,
+                              Caller const& caller) {
+    char const* const op = "conv_weight_gradient";
+    Array const dy = as_image(op, given_dy), x = as_image(op, given_x);
+    ConvGeometry const geometry = geometry_of(stride, padding, dilation, groups);
+    Array like{.dtype = DType::kFloat32, .rank = given_x.rank, .shape = extents(op, weight_shape, given_x.rank)};
+    NewArray const new_dweight = caller.empty(like);
+    Array const dweight = as_image(op, new_dweight);
+    check(op, x, dweight, dy, geometry);
+    int64_t const pixels = dy.shape[0] * dy.shape[2] * dy.shape[3], size = dweight.size();
+    int64_t const splits = count_splits(weight_shape, pixels, device_spec(caller.stream.device));
+    float* const partial = splits > 1 ? caller.workspace<float>(splits * size) : nullptr;
     with_index(x, dweight, dy, geometry, [&](auto index) {
         ConvWeightGradient problem(shape_of<decltype(index)>(x, dweight, dy, geometry), splits);
-        problem.dweight = splits > 1 ? workspace->as<float>() : dweight.as<float>();
-        choose_simt("conv_weight_gradient", problem, device_spec(stream.device), variant).run(problem, stream);
+        problem.dweight = splits > 1 ? partial : dweight.as<float>();
+        choose_simt(op, problem, caller).run(problem, caller.stream);
     });
-    if (splits > 1) add_splits(workspace->as<float>(), splits, dweight.as<float>(), dweight.size(), stream);
+    if (splits > 1) add_splits(partial, splits, dweight.as<float>(), size, caller.stream);
+    return new_dweight;
 }
 
 }  // namespace pylayers

@@ -47,4 +47,9 @@ template <class... Ts, class F> decltype(auto) with_element(char const* op, char
     return dispatch_detail::call<Ts...>(x.dtype, f);
 }
 
+// The same for the dtypes that layers compute in.
+template <class F> decltype(auto) with_float(char const* op, char const* name, Array const& x, F&& f) {
+    return with_element<float, ptx::bf16, ptx::fp16>(op, name, x, f);
+}
+
 }  // namespace pylayers

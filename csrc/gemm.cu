@@ -114,8 +114,7 @@ void run(GemmProblem& p, GemmChoice const& c, GemmWorkspace const& w, std::byte*
     if (!sums) return;
     int64_t const rows = w.rows ? p.batches * divide_up(p.m, kEpilogueRows) : p.batches * p.m;
     StridedSource<float> const source{w.rows ? e.column_sums : static_cast<float*>(e.y.data), p.n, 1, 0, 1};
-    OptionalArray more;
-    if (w.column_sum) more = Array{.data = space + w.splits + w.rows};
+    float* const more = w.column_sum ? reinterpret_cast<float*>(space + w.splits + w.rows) : nullptr;
     sum_columns<true>(source, rows, p.n, sums->as<float>(), more, on);
 }
 

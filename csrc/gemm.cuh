@@ -3,7 +3,7 @@
 #include <span>
 
 #include "csrc/dispatch.hpp"
-#include "csrc/ops.hpp"
+#include "csrc/ops/matrix.hpp"
 #include "kernels/core/epilogue.cuh"
 #include "kernels/core/operand_tile.cuh"
 

@@ -148,7 +148,8 @@ GemmWorkspace gemm_workspace(GemmProblem const& p, GemmChoice const& c, bool col
     if (!column_sums) return w;
     bool const by_epilogue = w.splits || c.variant->capability > 0;  // plain kernels leave it to a pass over y
     if (by_epilogue) w.rows = round_up(rows * p.n * 4);
-    w.column_sum = plan_column_sum(by_epilogue ? rows : p.batches * p.m, p.n, spec).workspace_bytes;
+    int64_t const splits = count_row_splits(by_epilogue ? rows : p.batches * p.m, p.n, spec);
+    w.column_sum = splits > 1 ? splits * p.n * int64_t(sizeof(float)) : 0;
     return w;
 }
 

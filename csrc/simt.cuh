@@ -4,7 +4,7 @@
 #include <string>
 
 #include "csrc/launch.cuh"
-#include "csrc/ops.hpp"
+#include "csrc/ops/caller.hpp"
 #include "kernels/gemm_simt.cuh"
 
 namespace pylayers {
@@ -35,9 +35,11 @@ constexpr SimtVariant<Problem> kSimtVariants[] = {
 
 // The largest tile that still gives every SM a block, the smallest where none does; or the row that `variant` names.
 template <class Problem>
-SimtVariant<Problem> const& choose_simt(char const* op, Problem const& p, DeviceSpec spec, std::string const& variant) {
+SimtVariant<Problem> const& choose_simt(char const* op, Problem const& p, Caller const& caller) {
+    std::string const& variant = caller.variant;
+    int const sms = device_spec(caller.stream.device).sms;
     for (SimtVariant<Problem> const& v : kSimtVariants<Problem>)
-        if (variant.empty() ? v.blocks(p) >= spec.sms : variant == v.name) return v;
+        if (variant.empty() ? v.blocks(p) >= sms : variant == v.name) return v;
     require(variant.empty(),
             std::string(op) + ": argument 'variant': expected a row of the table, got '" + variant + "'");
     return kSimtVariants<Problem>[std::size(kSimtVariants<Problem>) - 1];

@@ -5,17 +5,16 @@
 
 namespace pylayers {
 
-struct LayerNormForwardParams {
-    Rows<float> x, y;
-    float const *weight, *bias;  // (columns,) or null
-    int64_t weight_stride, bias_stride;
-    float *mean, *rstd;  // (rows,), dense
+template <class T> struct LayerNormForwardParams {
+    Rows<T> x, y;
+    Vector<T> weight, bias;  // (columns,) or none
+    float *mean, *rstd;      // (rows,), dense
     int64_t rows, columns;
     float eps;
 };
 
-template <int kRowThreads> struct LayerNormForward : RowKernel<kRowThreads> {
-    using Params = LayerNormForwardParams;
+template <class T, int kRowThreads> struct LayerNormForward : RowKernel<kRowThreads> {
+    using Params = LayerNormForwardParams<T>;
     struct Shared {
         ReduceScratch<float, kRowThreads> sum, squares;
     };
@@ -35,35 +34,32 @@ template <int kRowThreads> struct LayerNormForward : RowKernel<kRowThreads> {
             float const rstd = 1.0f / sqrtf(squares / float(p.columns) + p.eps);
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float y = (p.x.at(row, j) - mean) * rstd;
-                if (p.weight) y *= p.weight[j * p.weight_stride];
-                if (p.bias) y += p.bias[j * p.bias_stride];
-                p.y.at(row, j) = y;
+                if (p.weight) y *= p.weight.at(j);
+                if (p.bias) y += p.bias.at(j);
+                p.y.put(row, j, y);
             }
             if (lane == 0) p.mean[row] = mean, p.rstd[row] = rstd;
         });
     }
 };
 
-struct LayerNormBackwardParams {
-    Rows<float> dy, x, dx;
-    float const* weight;  // (columns,) or null
-    int64_t weight_stride;
-    float const *mean, *rstd;  // (rows,), dense
+template <class T> struct LayerNormBackwardParams {
+    Rows<T> dy, x, dx;
+    Vector<T> weight;          // (columns,) or none
+    Vector<float> mean, rstd;  // (rows,)
     int64_t rows, columns;
 };
 
-template <int kRowThreads> struct LayerNormBackward : RowKernel<kRowThreads> {
-    using Params = LayerNormBackwardParams;
+template <class T, int kRowThreads> struct LayerNormBackward : RowKernel<kRowThreads> {
+    using Params = LayerNormBackwardParams<T>;
     struct Shared {
         ReduceScratch<float, kRowThreads> g, g_xhat;
     };
 
     DEVICE static void run(Params const& p, Shared& shared) {
         RowKernel<kRowThreads>::for_rows(p.rows, [&](int64_t row, int lane, int) {
-            float const mean = p.mean[row], rstd = p.rstd[row];
-            auto g_at = [&](int64_t j) {
-                return p.weight ? p.dy.at(row, j) * p.weight[j * p.weight_stride] : p.dy.at(row, j);
-            };
+            float const mean = p.mean.at(row), rstd = p.rstd.at(row);
+            auto g_at = [&](int64_t j) { return p.weight ? p.dy.at(row, j) * p.weight.at(j) : p.dy.at(row, j); };
             float g_sum = 0.0f, g_xhat_sum = 0.0f;
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float const g = g_at(j);
@@ -74,18 +70,18 @@ template <int kRowThreads> struct LayerNormBackward : RowKernel<kRowThreads> {
             float const g_xhat_mean = reduce<float, kRowThreads>(g_xhat_sum, shared.g_xhat, Sum{}) / float(p.columns);
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float const xhat = (p.x.at(row, j) - mean) * rstd;
-                p.dx.at(row, j) = rstd * (g_at(j) - g_mean - xhat * g_xhat_mean);
+                p.dx.put(row, j, rstd * (g_at(j) - g_mean - xhat * g_xhat_mean));
             }
         });
     }
 };
 
 // dy xhat, to be summed over the rows.
-struct LayerNormWeightSource {
-    Rows<float> dy, x;
-    float const *mean, *rstd;
+template <class T> struct LayerNormWeightSource {
+    Rows<T> dy, x;
+    Vector<float> mean, rstd;
     DEVICE float operator()(int64_t row, int64_t column) const {
-        return dy.at(row, column) * (x.at(row, column) - mean[row]) * rstd[row];
+        return dy.at(row, column) * (x.at(row, column) - mean.at(row)) * rstd.at(row);
     }
 };
 

@@ -7,7 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from pylayers.backends.protocol import AdamRates, SgdRates
+from pylayers.backends.contract import AdamRates, SgdRates
 
 rng = np.random.default_rng(0)
 
@@ -23,6 +23,7 @@ def halves(*shape: int) -> np.ndarray:
 IMAGE = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
 WINDOW = (2, 2), (2, 2), (0, 0), (1, 1)
 LABELS = rng.integers(0, 5, 40)
+ROWS = floats(2000, 5)
 TENSORS = [floats(n) for n in (3, 0, 5000)]
 
 
@@ -57,7 +58,7 @@ OPS: dict[str, tuple[Any, ...]] = {
     "cross_entropy_forward": (floats(40, 5), LABELS, floats(5), -100, 0.1, "mean", "logits", True),
     "cross_entropy_backward": (np.broadcast_to(floats(1), (40,)), floats(40, 5), floats(1)),
     "layer_norm_forward": (floats(40, 5), floats(5), floats(5), 1e-5),
-    "layer_norm_backward": (floats(2000, 5), floats(2000, 5), floats(2000), floats(2000), floats(5)),
+    "layer_norm_backward": (floats(2000, 5), ROWS, ROWS.mean(axis=1), 1 / ROWS.std(axis=1), floats(5)),
     "attention_forward": (floats(2, 3, 5, 8), floats(2, 3, 7, 8), floats(2, 3, 7, 8), floats(5, 7), 0.3, 2),
     "attention_backward": (
         *(floats(2, 3, n, 8) for n in (5, 5, 7, 7, 5)), floats(2, 3, 5), floats(5, 7), 0.3, 2

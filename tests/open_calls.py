@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import ops
-from pylayers.backends.protocol import AdamRates, SgdRates
+from pylayers.backends.contract import AdamRates, SgdRates
 
 rng = np.random.default_rng(0)
 

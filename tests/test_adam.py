@@ -11,7 +11,7 @@ import pytest
 from bounds import UNIT, reference
 from subject import Subject
 
-from pylayers.backends.protocol import AdamRates, SgdRates
+from pylayers.backends.contract import AdamRates, SgdRates
 
 SIZES = [0, 1, 3, 4095, 4097, 100_003]
 BF16 = ml_dtypes.bfloat16

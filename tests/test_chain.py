@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle import reference
 
 import pylayers
 import pylayers.nn.functional as F
 from pylayers import backends
 from pylayers.autograd import Tensor
-from pylayers.backends import reference
 
 rng = np.random.default_rng(0)
 

@@ -40,13 +40,13 @@ def draw(geometry, rng):
     return x, weight, bias, dy, how
 
 
-def check(on: Subject, x, weight, bias, dy, how, *variant: str) -> None:
+def check(on: Subject, x, weight, bias, dy, how, **variant: str) -> None:
     """All three directions equal the float64 reference on integers."""
-    got = on("conv_forward", x, weight, bias, *how, None, *variant)
+    got = on("conv_forward", x, weight, bias, *how, None, **variant)
     np.testing.assert_array_equal(got, truth("conv_forward", x, weight, bias, *how))
-    got = on("conv_input_gradient", dy, weight, x.shape, *how, *variant)
+    got = on("conv_input_gradient", dy, weight, x.shape, *how, **variant)
     np.testing.assert_array_equal(got, truth("conv_input_gradient", dy, weight, x.shape, *how))
-    got = on("conv_weight_gradient", dy, x, weight.shape, *how, *variant)
+    got = on("conv_weight_gradient", dy, x, weight.shape, *how, **variant)
     np.testing.assert_array_equal(got, truth("conv_weight_gradient", dy, x, weight.shape, *how))
 
 
@@ -58,7 +58,7 @@ def test_every_geometry_is_exact_on_integers(on: Subject, name: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", ["padded", "strided", "grouped"])
 def test_every_variant(kernels: Subject, name: str, variant: str) -> None:
-    check(kernels, *draw(GEOMETRIES[name], np.random.default_rng(2)), variant)
+    check(kernels, *draw(GEOMETRIES[name], np.random.default_rng(2)), variant=variant)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -9,14 +9,14 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from oracle import reference
 from subject import Subject
 
 import pylayers
 import pylayers.nn.functional as F
 from pylayers import ops
 from pylayers.autograd import Tensor
-from pylayers.backends import reference
-from pylayers.backends.native import KERNEL_DTYPES
+from pylayers.backends.contract import OPS
 from pylayers.backends.sizes import product_dtype
 
 rng = np.random.default_rng(0)
@@ -181,7 +181,7 @@ def test_kernels_take_the_dtypes_of_the_table(kernels: Subject) -> None:
     """Exactly those, on integers, whose products are exact; what else there is they refuse."""
     a, b = rng.integers(-3, 4, (2, 5, 16)), rng.integers(-3, 4, (2, 16, 6))
     for name, dtype in pylayers.dtypes.DTYPES.items():
-        if name in KERNEL_DTYPES["gemm"]:
+        if name in OPS["gemm"].kernels:
             got = kernels("gemm", a.astype(dtype), b.astype(dtype))
             assert got.dtype == product_dtype(dtype)
             np.testing.assert_array_equal(got, (a @ b).astype(got.dtype), err_msg=name)

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from fake_torch import FakeTorch, GpuTensor, installed
 from open_calls import CALLS, GLUE, NO_KERNEL
+from oracle import reference
 from subject import map_arrays
 
 import pylayers
 import pylayers.nn.functional as F
 from pylayers import arrays, ops, torch_arrays
-from pylayers.backends import reference
-from pylayers.backends.protocol import SgdRates
+from pylayers.backends.contract import SgdRates
 from pylayers.torch_arrays import TorchArray
 
 torch = pytest.importorskip("torch")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import dtypes
-from pylayers.backends.protocol import Pads, Sizes
+from pylayers.backends.contract import Pads, Sizes
 from pylayers.errors import expected
 
 EIGHT_BITS = frozenset((dtypes.float8_e4m3fn, dtypes.float8_e5m2))

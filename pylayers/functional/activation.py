@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 from pylayers.functional.array import tensor_method
 from pylayers.functional.chain import Chained
 from pylayers.ops import checks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 from pylayers.errors import expected
 from pylayers.functional.activation import fused
 from pylayers.functional.shape import as_tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.backends.protocol import Loss, Reduction
+from pylayers.backends.contract import Loss, Reduction
 from pylayers.functional.shape import as_tensor
 from pylayers.functional.softmax import log_softmax
 from pylayers.ops import checks

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pylayers import functional
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import Activation as Fused
+from pylayers.backends.contract import Activation as Fused
 from pylayers.errors import expected
 from pylayers.keras.registry import find
 

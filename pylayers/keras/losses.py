@@ -12,7 +12,7 @@ import numpy as np
 
 from pylayers import arrays
 from pylayers.autograd import Function, Tensor
-from pylayers.backends.protocol import Reduction
+from pylayers.backends.contract import Reduction
 from pylayers.errors import expected
 from pylayers.functional.loss import CrossEntropy
 from pylayers.keras.registry import find

@@ -6,7 +6,7 @@ from typing import Any
 
 from pylayers import functional
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import Reduction
+from pylayers.backends.contract import Reduction
 from pylayers.nn.module import Module
 from pylayers.ops import checks
 from pylayers.ops.cross_entropy import REDUCTIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers import backends
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 from pylayers.ops import checks
 
 Array = Any

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pylayers import backends
-from pylayers.backends.protocol import Activation, Pads, Sizes
+from pylayers.backends.contract import Activation, Pads, Sizes
 from pylayers.errors import expected
 from pylayers.ops import checks
 from pylayers.ops.activation import ACTIVATIONS

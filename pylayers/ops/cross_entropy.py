@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, backends
-from pylayers.backends.protocol import Loss, Reduction
+from pylayers.backends.contract import Loss, Reduction
 from pylayers.errors import expected
 from pylayers.ops import checks
 

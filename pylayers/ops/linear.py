@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers import arrays, backends
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 from pylayers.context import backend_name, product_precision
 from pylayers.errors import expected
 from pylayers.ops import checks

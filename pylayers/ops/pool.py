@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pylayers import backends
-from pylayers.backends.protocol import Sizes
+from pylayers.backends.contract import Sizes
 from pylayers.errors import expected
 from pylayers.ops import checks
 

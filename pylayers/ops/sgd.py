@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pylayers import backends
-from pylayers.backends.protocol import SgdRates
+from pylayers.backends.contract import SgdRates
 from pylayers.ops.gradient_norm import check_lists, check_steps, check_writable
 
 Array = Any

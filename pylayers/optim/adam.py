@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from pylayers.backends.protocol import AdamRates, BiasCorrection
+from pylayers.backends.contract import AdamRates, BiasCorrection
 from pylayers.errors import expected
 from pylayers.ops import checks
 from pylayers.ops.adam import adam

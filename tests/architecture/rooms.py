@@ -30,7 +30,7 @@ PEERS_NAMES = {"pylayers/keras/utils.py"}  # public under this name in Keras
 # Modules of the reference that are no family: arithmetic that several share.
 SHARED = {"__init__", "optimizer", "parallel", "precision", "windows"}
 HOST_ONLY = {"gemm_choices", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_map"}  # a .cu without a kernel
-OPS = {"gemm": "linear"}  # gemm is what linear layers and matmul are made of
+OPS = {"gemm": "linear", "column_sum": "linear"}  # what linear layers are made of
 
 
 def words(name: str) -> set[str]:

@@ -7,9 +7,9 @@ import threading
 
 import numpy as np
 import pytest
+from oracle import reference
 
-from pylayers.backends import reference
-from pylayers.backends.protocol import AdamRates, SgdRates
+from pylayers.backends.contract import AdamRates, SgdRates
 from pylayers.backends.reference import conv, optimizer, parallel, pool
 
 

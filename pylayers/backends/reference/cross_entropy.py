@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pylayers.backends.protocol import Array, Loss, Reduction
+from pylayers.backends.contract import Array, Loss, Reduction
 from pylayers.backends.reference.precision import operation
 from pylayers.backends.reference.softmax import softmax_forward
 
@@ -32,7 +32,7 @@ def cross_entropy_forward(
     kind: Loss,
     gradient: bool,
 ) -> tuple[Array, Array, Array | None]:
-    """As `protocol.Backend.cross_entropy_forward`."""
+    """As `contract.Backend.cross_entropy_forward`."""
     rows, n = x.shape
     labels = labels.astype(np.int64)
     ignored = labels == ignore_index
@@ -66,5 +66,5 @@ def cross_entropy_forward(
 
 @operation()
 def cross_entropy_backward(dloss: Array, gradient: Array, normalizer: Array) -> Array:
-    """As `protocol.Backend.cross_entropy_backward`; 0 where every row was ignored, as in torch."""
+    """As `contract.Backend.cross_entropy_backward`; 0 where every row was ignored, as in torch."""
     return gradient * np.where(normalizer == 0, 0, dloss / normalizer)[:, None]

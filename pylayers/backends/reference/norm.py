@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
 from pylayers.backends.reference.precision import operation
 
 
@@ -22,7 +22,7 @@ def centred(x: Array, mean: Array) -> Array:
 
 @operation()
 def layer_norm_forward(x: Array, weight: Array | None, bias: Array | None, eps: float) -> tuple[Array, Array, Array]:
-    """As `protocol.Backend.layer_norm_forward`; mean and rstd of 16-bit rows are float32."""
+    """As `contract.Backend.layer_norm_forward`; mean and rstd of 16-bit rows are float32."""
     mean = row_mean(x)
     y = centred(x, mean)
     rstd = 1 / np.sqrt(row_mean(y * y) + eps)
@@ -38,7 +38,7 @@ def layer_norm_forward(x: Array, weight: Array | None, bias: Array | None, eps: 
 def layer_norm_backward(
     dy: Array, x: Array, mean: Array, rstd: Array, weight: Array | None
 ) -> tuple[Array, Array, Array]:
-    """As `protocol.Backend.layer_norm_backward`."""
+    """As `contract.Backend.layer_norm_backward`."""
     normal = centred(x, mean[:, None]) * rstd[:, None]
     dnormal = dy if weight is None else dy * weight
     dx = dnormal - row_mean(dnormal) - normal * row_mean(dnormal * normal)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from pylayers import arrays
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
 
 FLAT_PART = 1 << 16  # elements of elementwise work at a time: 256 KiB, to stay in cache at few calls
 

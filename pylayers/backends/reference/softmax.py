@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
 from pylayers.backends.reference.precision import operation
 
 
 @operation()
 def softmax_forward(x: Array, log: bool) -> Array:
-    """As `protocol.Backend.softmax_forward`."""
+    """As `contract.Backend.softmax_forward`."""
     shifted = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
     if log:
         shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -22,7 +22,7 @@ def softmax_forward(x: Array, log: bool) -> Array:
 
 @operation()
 def softmax_backward(dy: Array, y: Array, log: bool) -> Array:
-    """As `protocol.Backend.softmax_backward`."""
+    """As `contract.Backend.softmax_backward`."""
     if log:
         return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
     return y * (dy - (y * dy).sum(axis=-1, keepdims=True))

@@ -1,12 +1,10 @@
-// What crosses the Python boundary: arrays as Array, (handle, device) as Stream, words as enums, and who allocates.
+// Arrays cross the Python boundary as Array: fields of NumPy's, attributes of other libraries'.
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include "csrc/array.hpp"
-#include "csrc/ops.hpp"
-#include "csrc/runtime.hpp"
 
 namespace pylayers {
 
@@ -35,12 +33,6 @@ inline pybind11::object dtype_object(DType dtype) {
     for (auto const& [object, found] : met_dtypes)
         if (found->dtype == dtype) return pybind11::reinterpret_borrow<pybind11::object>(object);
     return pybind11::module_::import("numpy").attr("dtype")(std::string(info(dtype).name));
-}
-
-template <class Enum, size_t N> Enum word(std::string_view text, std::pair<std::string_view, Enum> const (&words)[N]) {
-    for (auto const& [name, value] : words)
-        if (name == text) return value;
-    throw NotImplemented("expected a word that the kernels know, got '" + std::string(text) + "'");
 }
 
 }  // namespace pylayers
@@ -113,18 +105,6 @@ template <> struct type_caster<pylayers::Array> {
     }
 };
 
-template <> struct type_caster<pylayers::Stream> {
-    PYBIND11_TYPE_CASTER(pylayers::Stream, const_name("tuple[int, int]"));
-
-    bool load(handle source, bool) {
-        if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 2) return false;
-        value.handle = reinterpret_cast<std::uintptr_t>(PyLong_AsVoidPtr(PyTuple_GET_ITEM(source.ptr(), 0)));
-        value.device = int(PyLong_AsLong(PyTuple_GET_ITEM(source.ptr(), 1)));
-        if (PyErr_Occurred()) throw error_already_set();
-        return true;
-    }
-};
-
 template <> struct type_caster<pylayers::DType> {
     PYBIND11_TYPE_CASTER(pylayers::DType, const_name("dtype"));
 
@@ -133,66 +113,5 @@ template <> struct type_caster<pylayers::DType> {
         return true;
     }
 };
-
-// (empty, device, stream): empty(shape, dtype, device) gives a C-contiguous array, kept until the call is over.
-template <> struct type_caster<pylayers::Caller> {
-    PYBIND11_TYPE_CASTER(pylayers::Caller, const_name("tuple[Callable[..., Array], str, tuple[int, int]]"));
-
-    bool load(handle source, bool convert) {
-        if (!PyTuple_Check(source.ptr()) || PyTuple_GET_SIZE(source.ptr()) != 3) return false;
-        make_caster<pylayers::Stream> stream;
-        if (!stream.load(PyTuple_GET_ITEM(source.ptr(), 2), convert)) return false;
-        function_ = PyTuple_GET_ITEM(source.ptr(), 0), device_ = PyTuple_GET_ITEM(source.ptr(), 1);
-        value = {allocate, this, cast_op<pylayers::Stream>(stream)};
-        return true;
-    }
-
-  private:
-    static pylayers::NewArray allocate(void* self, pylayers::Array const& like) {
-        auto& caster = *static_cast<type_caster*>(self);
-        tuple shape(like.rank);
-        for (int i = 0; i < like.rank; ++i) PyTuple_SET_ITEM(shape.ptr(), i, PyLong_FromLongLong(like.shape[i]));
-        object const dtype = pylayers::dtype_object(like.dtype);
-        PyObject* const arguments[] = {shape.ptr(), dtype.ptr(), caster.device_.ptr()};
-        PyObject* const made = PyObject_Vectorcall(caster.function_.ptr(), arguments, 3, nullptr);
-        if (!made) throw error_already_set();
-        caster.kept_.push_back(reinterpret_steal<object>(made));
-        pylayers::NewArray result{like, made};
-        if (!make_caster<pylayers::Array>::locate(made, result))
-            throw type_error("empty: expected an array, got " + std::string(Py_TYPE(made)->tp_name));
-        return result;
-    }
-
-    handle function_, device_;
-    std::vector<object> kept_;
-};
-
-// The array that the caller's library made.
-template <> struct type_caster<pylayers::NewArray> {
-    static constexpr auto name = const_name("Array");
-    static handle cast(pylayers::NewArray const& x, return_value_policy, handle) {
-        return handle(static_cast<PyObject*>(x.object)).inc_ref();
-    }
-};
-
-// An enum crosses as its word; None is its first word where that is "none".
-template <class Enum> struct word_caster {
-    PYBIND11_TYPE_CASTER(Enum, const_name("str"));
-
-    bool load(handle source, bool) {
-        if (source.is_none()) return value = pylayers::word("none", pylayers::words(Enum{})), true;
-        Py_ssize_t length = 0;
-        if (!PyUnicode_Check(source.ptr())) return false;
-        char const* const text = PyUnicode_AsUTF8AndSize(source.ptr(), &length);
-        value = pylayers::word({text, size_t(length)}, pylayers::words(Enum{}));
-        return true;
-    }
-};
-
-template <> struct type_caster<pylayers::Activation> : word_caster<pylayers::Activation> {};
-template <> struct type_caster<pylayers::Precision> : word_caster<pylayers::Precision> {};
-template <> struct type_caster<pylayers::LossInput> : word_caster<pylayers::LossInput> {};
-template <> struct type_caster<pylayers::Reduction> : word_caster<pylayers::Reduction> {};
-template <> struct type_caster<pylayers::BiasCorrection> : word_caster<pylayers::BiasCorrection> {};
 
 }  // namespace pybind11::detail
