@@ -53,7 +53,7 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
                e.scale_b.stride == 0 && e.y.column == 1 && why_not_addressable(y).empty();
     }
 
-    static void run(GemmProblem const& p, GemmGrid grid, Stream stream) {
+    static void run(GemmProblem const& p, Division const& by, Stream stream) {
         Params q{};
         if (T.source == Source::kTma && p.k > 0) {
             q.a_map = tensor_map(operand(p.a, 1, T.a, T.a == Major::kK ? T.m : 64));
@@ -63,34 +63,34 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
         }
         q.a_batched = batched(p.a), q.b_batched = batched(p.b);
         q.epilogue = p.epilogue;
-        TensorMapSpec const y = output(p.epilogue, p.batches * grid.splits, kDTypeOf<Output>);
+        TensorMapSpec const y = output(p.epilogue, p.batches * by.splits, kDTypeOf<Output>);
         q.direct = direct(p.epilogue, y);
         if (q.direct) q.y_map = tensor_map(y);
         q.raster =
-            Raster::of(int(p.batches * grid.splits), int(divide_up(p.m, T.m * T.cluster)), int(divide_up(p.n, T.n)));
+            Raster::of(int(p.batches * by.splits), int(divide_up(p.m, T.m * T.cluster)), int(divide_up(p.n, T.n)));
         q.k = p.k;
         q.steps = int(divide_up(p.k, Kernel::kTileK));
-        q.steps_per_split = int(grid.tiles_per_split), q.splits = int(grid.splits);
-        launch<Kernel>(grid.blocks, q, stream);
+        q.steps_per_split = int(by.tiles_per_split), q.splits = int(by.splits);
+        launch<Kernel>(by.blocks, q, stream);
     }
 
     // Eighths of the peak, which is 2048 products of 16 bits in a clock of an SM: a guess until a GPU has measured it.
     static constexpr int kEighths = T.m * T.n >= 128 * 256 ? 8 : T.m * T.n >= 128 * 128 ? 7 : 5;
 
     static constexpr GemmVariant row(char const* name) {
-        return {.name = name,
-                .a = kDTypeOf<A>,
-                .b = kDTypeOf<B>,
-                .precision = kPrecisionOf<A>,
-                .capability = 90,
-                .tile_m = T.m,
-                .tile_n = T.n,
-                .tile_k = Kernel::kTileK,
-                .stages = T.stages,
-                .cluster = T.cluster,
-                .shared_bytes = int(sizeof(typename Kernel::Shared)),
-                .persistent = true,
-                .rate = 4096 / int(sizeof(A)) * kEighths / 8 / (T.source == Source::kGather ? 2 : 1),
+        return {.facts = {.name = name,
+                          .a = kDTypeOf<A>,
+                          .b = kDTypeOf<B>,
+                          .precision = kPrecisionOf<A>,
+                          .capability = 90,
+                          .tile_m = T.m,
+                          .tile_n = T.n,
+                          .tile_k = Kernel::kTileK,
+                          .stages = T.stages,
+                          .cluster = T.cluster,
+                          .shared_bytes = int(sizeof(typename Kernel::Shared)),
+                          .persistent = true,
+                          .rate = 4096 / int(sizeof(A)) * kEighths / 8 / (T.source == Source::kGather ? 2 : 1)},
                 .serves = &serves,
                 .run = &run};
     }
