@@ -8,9 +8,9 @@ namespace pylayers {
 void sgd(Arrays const& parameters, Arrays const& gradients, OptionalArrays const& momenta, Arrays const& steps,
          SgdRates const& rates, OptionalArray const& norm, Caller const& caller) {
     require_row("sgd", "norm", norm, 2);
-    UploadedList const up = upload_list(
+    WrittenList const work = write_list(
         "sgd", {.parameters = parameters, .gradients = gradients, .firsts = momenta, .steps = steps}, caller);
-    launch<Sgd>(up.chunks, {up.list, pointer(norm), rates}, caller.stream);
+    launch<Sgd>(work.chunks, {work.list, pointer(norm), rates}, caller.stream);
 }
 
 }  // namespace pylayers

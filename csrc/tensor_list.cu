@@ -1,5 +1,7 @@
-// Checks and uploads the work list of an optimizer.
+// Checks the work list of an optimizer and writes it to the device.
 #include "csrc/tensor_list.cuh"
+
+#include <algorithm>
 
 #include "csrc/dispatch.hpp"
 
@@ -32,6 +34,15 @@ void require_dense(char const* op, Array const& x) {
                              to_string(x));
 }
 
+void write(std::vector<TensorItem> const& items, TensorItem* to, Stream stream) {
+    for (size_t first = 0; first < items.size(); first += TensorListWrite::kMost) {
+        auto const count = std::min<size_t>(items.size() - first, TensorListWrite::kMost);
+        TensorListWrite::Params p{.to = to + first, .count = int(count)};
+        std::copy_n(items.begin() + ptrdiff_t(first), count, p.items);
+        launch<TensorListWrite>(1, p, stream);
+    }
+}
+
 }  // namespace
 
 int64_t count_list_chunks(Arrays const& tensors) {
@@ -40,7 +51,7 @@ int64_t count_list_chunks(Arrays const& tensors) {
     return chunks;
 }
 
-UploadedList upload_list(char const* op, TensorLists const& lists, Caller const& caller) {
+WrittenList write_list(char const* op, TensorLists const& lists, Caller const& caller) {
     size_t const count = lists.parameters.size();
     for (size_t size : {lists.gradients.size(), lists.firsts.size(), lists.seconds.size(), lists.steps.size()})
         require(size == 0 || size == count, op, ": expected lists of one length, got ", int64_t(count), " and ",
@@ -77,7 +88,7 @@ UploadedList upload_list(char const* op, TensorLists const& lists, Caller const&
         items.push_back(item);
     }
     TensorItem* const list = caller.workspace<TensorItem>(int64_t(count));
-    upload(list, items.data(), int64_t(count * sizeof(TensorItem)), caller.stream);
+    write(items, list, caller.stream);
     return {{list, int64_t(count)}, chunks};
 }
 

@@ -1,4 +1,4 @@
-// The work list of an optimizer: built on the host, uploaded in the stream's order, one launch for all of it.
+// The work list of an optimizer: built on the host, written in the stream's order, one launch for all of it.
 #pragma once
 #include "csrc/launch.cuh"
 #include "csrc/ops/optimizer.hpp"
@@ -15,12 +15,12 @@ struct TensorLists {
     Arrays steps = {};
 };
 
-struct UploadedList {
+struct WrittenList {
     TensorList list;
     int64_t chunks;
 };
 
 int64_t count_list_chunks(Arrays const& tensors);
-UploadedList upload_list(char const* op, TensorLists const& lists, Caller const& caller);
+WrittenList write_list(char const* op, TensorLists const& lists, Caller const& caller);
 
 }  // namespace pylayers

@@ -37,6 +37,22 @@ struct TensorList {
     }
 };
 
+// to[i] = items[i]. The items travel as the launch's parameters: a graph that captures it keeps them, while a copy from
+// host memory would be read again, from wherever it lay, whenever the graph runs.
+struct TensorListWrite : PlainKernel<64, 1> {
+    static constexpr int kMost = 60;  // 64 bytes each: parameters of a launch end at 4096
+
+    struct Params {
+        TensorItem items[kMost];
+        TensorItem* to;
+        int count;
+    };
+
+    DEVICE static void run(Params const& p, Shared&) {
+        if (thread_index() < p.count) p.to[thread_index()] = p.items[thread_index()];
+    }
+};
+
 // Calls f with a pointer to elements of the dtype.
 template <class F> DEVICE void with_pointer(void* p, DType dtype, F f) {
     switch (dtype) {

@@ -7,7 +7,7 @@ import pytest
 from bounds import assert_within, product_bound, reference, truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import LAYOUTS
+from layouts import LAYOUTS, in_turns
 from subject import Subject
 
 VARIANTS = ["simt_128x128x8", "simt_64x64x16", "simt_32x32x32"]
@@ -69,6 +69,12 @@ def test_strides(on: Subject, name: str, layout: str) -> None:
     check(on, change(x), change(weight), change(bias), change(dy), how)
 
 
+@pytest.mark.parametrize("first", LAYOUTS)
+def test_arrays_that_lie_differently(on: Subject, first: str) -> None:
+    x, weight, bias, dy, how = draw(GEOMETRIES["strided"], np.random.default_rng(10))
+    check(on, *map(in_turns(first), (x, weight, bias, dy)), how)
+
+
 def test_broadcast_cotangent(on: Subject) -> None:
     x, weight, bias, dy, how = draw(GEOMETRIES["padded"], np.random.default_rng(4))
     check(on, x, weight, bias, np.broadcast_to(np.float32(2), dy.shape), how)
@@ -124,10 +130,10 @@ def test_schedules(scheduled: Subject) -> None:
 def test_weight_gradient_in_splits_is_exact_and_repeats_bit_for_bit(on: Subject) -> None:
     rng = np.random.default_rng(9)
     how = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
-    x, dy = integers(rng, (3, 2, 40, 40)), integers(rng, (3, 4, 40, 40))  # 4,800 pixels: ten splits
-    np.testing.assert_array_equal(
-        on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), truth("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
-    )
+    for images, height, width in [(3, 40, 40), (1, 35, 31)]:  # 4,800 pixels in ten splits; 1,085, the last one shorter
+        x, dy = integers(rng, (images, 2, height, width)), integers(rng, (images, 4, height, width))
+        want = truth("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
+        np.testing.assert_array_equal(on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), want)
     dy = rng.standard_normal(dy.shape).astype(np.float32)
     first = on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
     assert first.tobytes() == on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how).tobytes()

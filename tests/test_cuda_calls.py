@@ -46,7 +46,7 @@ def test_every_kernel_op_has_a_case() -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_launches_are_those_of_the_emulator(gpu: fake_cuda.FakeCuda, op: str) -> None:
     call(gpu, op)
-    recorded = [(r.kernel, r.blocks) for r in gpu.launches() if r.kernel != "upload"]
+    recorded = [(r.kernel, r.blocks) for r in gpu.launches()]
     module = emulated.load()
     module.clear_launches()
     run("emulated", op, np.array)
@@ -92,12 +92,12 @@ def test_arrays_on_two_devices_are_refused(gpu: fake_cuda.FakeCuda) -> None:
         backends.of("matmul", a, np.zeros((2, 2)))
 
 
-def test_work_lists_are_uploaded_in_the_stream(gpu: fake_cuda.FakeCuda) -> None:
+def test_work_lists_are_written_by_a_kernel(gpu: fake_cuda.FakeCuda) -> None:
     call(gpu, "adam")
-    assert [plain(r.kernel) for r in gpu.launches()] == ["upload", "Adam"]
+    assert [plain(r.kernel) for r in gpu.launches()] == ["TensorListWrite", "Adam"]
     call(gpu, "gradient_norm")
     names = [plain(r.kernel) for r in gpu.launches()]
-    assert names == ["upload", "GradientNormChunk", "GradientNormSum"]
+    assert names == ["TensorListWrite", "GradientNormChunk", "GradientNormSum"]
 
 
 def test_a_product_with_a_long_k_has_a_workspace(gpu: fake_cuda.FakeCuda) -> None:

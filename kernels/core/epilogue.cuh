@@ -114,7 +114,7 @@ DEVICE void apply(Epilogue const& e, Columns<T, N> const& columns, float (&v)[N]
     if (e.derivative) load<T>(other, e.saved, place(e.saved, z, row, column), count, e.paired);
     UNROLL
     for (int i = 0; i < N; ++i)
-        v[i] = e.derivative ? v[i] * activation_derivative(other[i], e.activation) : activate(v[i], e.activation);
+        v[i] = e.derivative ? activation_gradient(v[i], other[i], e.activation) : activate(v[i], e.activation);
 }
 
 // Half a warp takes a row, each lane two columns.

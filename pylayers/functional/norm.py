@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.ops.norm import layer_norm as normalize
-from pylayers.ops.norm import layer_norm_backward, normalized
+from pylayers.operations.norm import layer_norm as normalize
+from pylayers.operations.norm import layer_norm_backward, normalized
 
 Array = Any
 

@@ -16,7 +16,7 @@ from pylayers.backends.contract import Reduction
 from pylayers.errors import expected
 from pylayers.functional.loss import CrossEntropy
 from pylayers.keras.registry import find
-from pylayers.ops.cross_entropy import check_labels
+from pylayers.operations.cross_entropy import check_labels
 
 Array = Any
 Formula = Callable[[Any, Array, Array], tuple[Array, Array]]  # (namespace, x, y) -> loss (rows,), gradient (rows, n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.nn import clip as utils
-from pylayers.nn import init
+from pylayers.nn import functional, init
 from pylayers.nn.activation import GELU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from pylayers.nn.container import ModuleDict, ModuleList, Sequential
 from pylayers.nn.conv import Conv1d, Conv2d, Conv3d
@@ -16,8 +16,6 @@ from pylayers.nn.module import Module
 from pylayers.nn.norm import LayerNorm
 from pylayers.nn.parameter import Parameter
 from pylayers.nn.pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
-
-from pylayers.nn import functional  # isort: skip
 
 __all__ = [
     "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "Conv1d", "Conv2d", "Conv3d",

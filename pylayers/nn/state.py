@@ -80,7 +80,7 @@ def assign(tensor: Tensor, value: Any) -> None:
 
 def _values(name: str, value: Any) -> Any:
     """The plain array of a Tensor, a NumPy or CuPy array, or what another library exports."""
-    from pylayers.ops.array import as_operand
+    from pylayers.operations.array import as_operand
 
     if isinstance(value, Tensor):
         return value.array

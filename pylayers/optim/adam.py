@@ -8,8 +8,8 @@ from typing import Any
 
 from pylayers.backends.contract import AdamRates, BiasCorrection
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.adam import adam
+from pylayers.operations import checks
+from pylayers.operations.adam import adam
 from pylayers.optim.optimizer import Group, Optimizer
 
 Array = Any

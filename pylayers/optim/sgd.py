@@ -8,8 +8,8 @@ from typing import Any
 
 from pylayers.autograd import Tensor
 from pylayers.backends.contract import SgdRates
-from pylayers.ops import checks
-from pylayers.ops.sgd import sgd
+from pylayers.operations import checks
+from pylayers.operations.sgd import sgd
 from pylayers.optim.optimizer import Group, Optimizer
 
 Array = Any

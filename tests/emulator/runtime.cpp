@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -62,8 +61,6 @@ void configure_from_environment() {
 }  // namespace
 
 DeviceSpec device_spec(int) { return spec; }
-
-void upload(void* to, void const* from, int64_t bytes, Stream) { std::memcpy(to, from, bytes); }
 
 namespace emulator {
 

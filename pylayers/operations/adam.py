@@ -7,8 +7,8 @@ from typing import Any
 
 from pylayers import backends
 from pylayers.backends.contract import AdamRates, BiasCorrection
-from pylayers.ops import checks
-from pylayers.ops.gradient_norm import check_lists, check_steps, check_writable
+from pylayers.operations import checks
+from pylayers.operations.gradient_norm import check_lists, check_steps, check_writable
 
 Array = Any
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pylayers import backends
 from pylayers.backends.contract import SgdRates
-from pylayers.ops.gradient_norm import check_lists, check_steps, check_writable
+from pylayers.operations.gradient_norm import check_lists, check_steps, check_writable
 
 Array = Any
 

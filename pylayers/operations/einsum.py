@@ -14,9 +14,9 @@ import numpy as np
 
 from pylayers import arrays, dtypes
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.array import accumulator, elementwise
-from pylayers.ops.matmul import is_integer, product
+from pylayers.operations import checks
+from pylayers.operations.array import accumulator, elementwise
+from pylayers.operations.matmul import is_integer, product
 
 Array = Any
 Labels = str  # one letter for each axis

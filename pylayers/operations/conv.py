@@ -8,8 +8,8 @@ from typing import Any
 from pylayers import backends
 from pylayers.backends.contract import Activation, Pads, Sizes
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.activation import ACTIVATIONS
+from pylayers.operations import checks
+from pylayers.operations.activation import ACTIVATIONS
 
 Array = Any
 

@@ -11,8 +11,8 @@ from pylayers import arrays, backends, dtypes
 from pylayers.arrays import foldable, folded
 from pylayers.context import product_precision
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.array import elementwise, sum_to
+from pylayers.operations import checks
+from pylayers.operations.array import elementwise, sum_to
 
 Array = Any
 # How many axes the arguments of torch's products of fixed rank have, and what they are called there.

@@ -10,8 +10,8 @@ import numpy as np
 
 from pylayers import arrays, backends
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.array import sum_to
+from pylayers.operations import checks
+from pylayers.operations.array import sum_to
 
 Array = Any
 OP = "scaled_dot_product_attention"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pylayers import arrays, backends
 from pylayers.errors import expected
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 

@@ -9,7 +9,7 @@ import numpy as np
 from pylayers import arrays, backends
 from pylayers.backends.contract import Loss, Reduction
 from pylayers.errors import expected
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pylayers import arrays
 from pylayers.errors import expected
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 Elementwise = Literal["mse", "l1", "binary_cross_entropy", "binary_cross_entropy_with_logits"]

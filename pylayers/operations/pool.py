@@ -8,7 +8,7 @@ from typing import Any
 from pylayers import backends
 from pylayers.backends.contract import Sizes
 from pylayers.errors import expected
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 

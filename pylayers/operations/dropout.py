@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pylayers import backends
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pylayers import backends
 from pylayers.backends.contract import Activation
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 

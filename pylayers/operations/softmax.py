@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers import arrays, backends
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 

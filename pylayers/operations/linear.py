@@ -8,8 +8,8 @@ from pylayers import arrays, backends
 from pylayers.backends.contract import Activation
 from pylayers.context import backend_name, product_precision
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.activation import ACTIVATIONS
+from pylayers.operations import checks
+from pylayers.operations.activation import ACTIVATIONS
 
 Array = Any
 
