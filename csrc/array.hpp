@@ -1,4 +1,4 @@
-// A view of somebody's array {dtype, shape, strides, pointer} and the two ways to refuse one.
+// A view of somebody's array {dtype, shape, strides, pointer} and the ways to refuse one.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -38,6 +38,11 @@ struct Array {
 
 // An argument this kernel cannot serve, though it means something: NotImplementedError in Python.
 struct NotImplemented : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// An argument of a type that has no meaning here: TypeError in Python.
+struct WrongType : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 

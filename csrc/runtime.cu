@@ -94,7 +94,7 @@ std::vector<std::string> take_launched() {
 DeviceSpec query(int device) {
     cudaDeviceProp p;
     check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
-    return {p.major * 10 + p.minor, p.multiProcessorCount, int64_t(p.sharedMemPerBlockOptin), int64_t(p.l2CacheSize)};
+    return {p.major * 10 + p.minor, p.multiProcessorCount, int64_t(p.sharedMemPerBlockOptin)};
 }
 
 }  // namespace
@@ -178,9 +178,9 @@ void bind_runtime(pybind11::module_& m) {
         return list;
     });
     m.def("take_launched", &take_launched);
-    m.def("set_device_spec", [](int capability, int sms, int64_t shared_bytes, int64_t l2_bytes) {
+    m.def("set_device_spec", [](int capability, int sms, int64_t shared_bytes) {
         std::lock_guard lock(mutex);
-        planned_spec = DeviceSpec{capability, sms, shared_bytes, l2_bytes};
+        planned_spec = DeviceSpec{capability, sms, shared_bytes};
     });
     m.def("clear_device_spec", [] {
         std::lock_guard lock(mutex);

@@ -22,7 +22,6 @@ struct DeviceSpec {
     int capability = 90;  // major * 10 + minor
     int sms = 132;
     int64_t shared_bytes = 232448;  // the most that a block may ask for
-    int64_t l2_bytes = 50ll << 20;
 };
 
 // The device a kernel is planned for: the one present, or what `set_device_spec` said (tests plan for others).

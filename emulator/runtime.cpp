@@ -121,9 +121,8 @@ void bind_runtime(pybind11::module_& m) {
         controls.last_block = last;
     });
     m.def("set_truncating", [](bool on) { return std::exchange(emulator::matrix::truncating, on); });
-    m.def("set_device_spec", [](int capability, int sms, int64_t shared_bytes, int64_t l2_bytes) {
-        spec = {capability, sms, shared_bytes, l2_bytes};
-    });
+    m.def("set_device_spec",
+          [](int capability, int sms, int64_t shared_bytes) { spec = {capability, sms, shared_bytes}; });
     m.def("reset_device_spec", [] { spec = kH200; });
     m.def("sites", [] {
         py::list all;

@@ -210,12 +210,11 @@ def device_spec(
     capability: int = 90,
     sms: int = 132,
     shared_bytes: int = 232448,
-    l2_bytes: int = 50 << 20,
     module: types.ModuleType | None = None,
 ) -> Iterator[None]:
     """Lets kernels be planned for another device than the H200."""
     module = module or loaded()
-    module.set_device_spec(capability, sms, shared_bytes, l2_bytes)
+    module.set_device_spec(capability, sms, shared_bytes)
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ reference = backends.load("reference")
 
 
 class Row(NamedTuple):
-    """A row of the tables of `csrc/gemm*.cu`, as the module lists them."""
+    """A row of the tables of `csrc/gemm*.cu`: what two ways that operands may lie have in common."""
 
     name: str
     a: str
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 @functools.cache
 def rows(module: Any) -> tuple[Row, ...]:
     """The distinct variants: a name stands in its table once for each way that operands may lie."""
-    return tuple(dict.fromkeys(Row(*row) for row in module.gemm_rows()))
+    return tuple(dict.fromkeys(Row(*(getattr(row, field) for field in Row._fields)) for row in module.variants("gemm")))
 
 
 # -------------------------------------------------------------------------------------------------------- operands
@@ -126,7 +126,7 @@ def serves(on: Subject, row: Row, a: Array, b: Array) -> bool:
     """Whether the variant takes operands that lie like these."""
     module = on.backend.module  # type: ignore[attr-defined]
     try:
-        module.plan_gemm(a, b, False, row.precision, module.device_spec(0), row.name)
+        module.plan("gemm", [a, b], precision=row.precision, spec=module.device_spec(0), variant=row.name)
     except ValueError:
         return False
     return True

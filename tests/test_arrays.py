@@ -71,7 +71,7 @@ def test_what_the_module_reads_of_an_array(dtype: str) -> None:
     spec = module.device_spec(0)
     plans = []
     for x, y in ((a, b), (Elsewhere(a), Elsewhere(b)), (Elsewhere(a, dtype=np.dtype(a.dtype, metadata={"a": 1})), b)):
-        plan = module.plan_gemm(x, y, False, "float32", spec, "")
+        plan = module.plan("gemm", [x, y], spec=spec)
         plans.append((plan.variant, plan.blocks, plan.workspace_bytes))
     assert plans[0] == plans[1] == plans[2]
 

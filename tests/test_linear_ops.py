@@ -17,7 +17,7 @@ import pylayers.nn.functional as F
 from pylayers import ops
 from pylayers.autograd import Tensor
 from pylayers.backends.contract import OPS
-from pylayers.backends.sizes import product_dtype
+from pylayers.backends.reference.gemm import product_dtype
 
 Draw = Callable[..., np.ndarray]
 

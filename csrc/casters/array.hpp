@@ -109,7 +109,11 @@ template <> struct type_caster<pylayers::DType> {
     PYBIND11_TYPE_CASTER(pylayers::DType, const_name("dtype"));
 
     bool load(handle source, bool) {
-        value = pylayers::dtype_of(source).dtype;
+        // A name, or a type of NumPy's, as numpy.dtype takes them.
+        value =
+            pylayers::dtype_of(isinstance<dtype>(source) ? object(reinterpret_borrow<object>(source))
+                                                         : object(dtype::from_args(reinterpret_borrow<object>(source))))
+                .dtype;
         return true;
     }
 };

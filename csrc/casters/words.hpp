@@ -13,6 +13,12 @@ template <class Enum, size_t N> Enum word(std::string_view text, std::pair<std::
     throw NotImplemented("expected a word that the kernels know, got '" + std::string(text) + "'");
 }
 
+template <class Enum> std::string_view word_of(Enum value) {
+    for (auto const& [name, other] : words(value))
+        if (other == value) return name;
+    return {};
+}
+
 }  // namespace pylayers
 
 namespace pybind11::detail {

@@ -1,4 +1,4 @@
-// What every op of the kernels is told beside its arguments, what a plan says, and a row of the list of ops.
+// What every op of the kernels is told beside its arguments, and a row of the list of ops.
 #pragma once
 #include <algorithm>
 #include <optional>
@@ -12,14 +12,6 @@
 #include "kernels/core/enums.hpp"
 
 namespace pylayers {
-
-// What a launch will be, decided from sizes alone.
-struct Plan {
-    std::string variant;
-    int64_t blocks;
-    int64_t workspace_bytes;
-    int index_bits;
-};
 
 // The grid of a kernel whose blocks stride over their work: no more than a few waves of the device.
 inline int64_t striding_blocks(int64_t wanted, Stream stream) {

@@ -12,7 +12,6 @@ from typing import Any
 
 from pylayers import arrays
 from pylayers.backends.contract import OPS, Activation, Op, Precision
-from pylayers.backends.sizes import PRODUCTS, product_dtype
 
 Array = Any
 
@@ -59,17 +58,11 @@ class Native:
         transpose_b: bool = False,
         variant: str = "",
     ) -> Any:
-        dtype = a.dtype
-        if out_dtype is not None or dtype in PRODUCTS:
-            dtype = product_dtype(dtype, out_dtype, scale_a is not None or scale_b is not None)
-        library = arrays.library(a)
-        columns = (b.shape[-2 if transpose_b else -1],)
-        sums = library.empty(columns, "float32", library.device(a)) if column_sums else None
-        y = self.module.gemm(
-            a, b, dtype, bias, residual, saved, scale_a, scale_b, sums, alpha, beta, activation, precision,
-            transpose_a, transpose_b, variant, library.caller(a),
+        caller = arrays.library(a).caller(a)
+        return self.module.gemm(
+            a, b, bias, activation, residual, alpha, beta, scale_a, scale_b, saved, out_dtype, precision, column_sums,
+            transpose_a, transpose_b, (*caller, variant) if variant else caller,
         )  # fmt: skip
-        return y if sums is None else (y, sums)
 
     def linear(
         self, x: Array, weight: Array, bias: Array | None, activation: Activation | None, precision: Precision

@@ -12,7 +12,7 @@ RULES = Rules()
 PTX = "kernels/core/ptx.cuh"
 VOCABULARY = (PTX, "kernels/core/ptx/")  # what begins so
 DOORS = {"csrc/runtime.cu", "csrc/runtime_tensor_map.cu", "csrc/runtime.hpp", "csrc/launch.cuh"}
-TABLE = "csrc/gemm_choices.hpp"  # its rows are written by a program
+TABLE = "csrc/choices.hpp"  # its rows are written by a program
 DEVICE_HEADERS = {
     "cstdint",
     "cuda.h",

@@ -29,7 +29,8 @@ EMPTY_WORDS = {
 PEERS_NAMES = {"pylayers/keras/utils.py"}  # public under this name in Keras
 # Modules of the reference that are no family: arithmetic that several share.
 SHARED = {"__init__", "blas", "optimizer", "parallel", "precision", "rows", "windows"}
-HOST_ONLY = {"gemm_choices", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_map"}  # a .cu without a kernel
+# A .cu without a kernel.
+HOST_ONLY = {"choices", "gemm_call", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_map", "variants"}
 OPS = {"gemm": "linear", "column_sum": "linear"}  # what linear layers are made of
 
 

@@ -6,15 +6,40 @@ from typing import Any
 
 import numpy as np
 
-from pylayers import arrays
+from pylayers import arrays, dtypes
 from pylayers.backends.contract import Activation, Array, Precision
 from pylayers.backends.reference.activation import activate, differentiate
 from pylayers.backends.reference.column_sum import sum_columns
 from pylayers.backends.reference.precision import cast_to, widened
-from pylayers.backends.sizes import product_dtype
+from pylayers.backends.sizes import EIGHT_BITS
 from pylayers.errors import expected
 
+# What a product of such operands may be asked for; the first is what it is unless asked. Others keep their dtype.
+PRODUCTS: dict[np.dtype[Any], tuple[np.dtype[Any], ...]] = {
+    dtypes.float16: (dtypes.float16, dtypes.float32),
+    dtypes.bfloat16: (dtypes.bfloat16, dtypes.float32),
+    **dict.fromkeys(EIGHT_BITS, (dtypes.bfloat16, dtypes.float16, dtypes.float32)),
+    dtypes.int8: (dtypes.int32,),
+}
+SCALED_INTEGERS = (dtypes.float32, dtypes.bfloat16, dtypes.float16)
 LONGEST_INT8 = 2**17 - 1  # elements of -128 each whose squares still add up to an int32
+
+
+def product_dtype(dtype: np.dtype[Any], out_dtype: Any = None, scaled: bool = False) -> np.dtype[Any]:
+    """The dtype of a `gemm` of operands of this dtype; TypeError for an `out_dtype` that it cannot have.
+
+    Integers stay exact int32 unless they are `scaled` or a float is asked for.
+    """
+    if out_dtype is None and dtype not in PRODUCTS:
+        return dtype
+    possible = PRODUCTS.get(dtype, (dtype,))
+    if dtype == dtypes.int8:
+        possible = SCALED_INTEGERS if scaled else (*possible, *SCALED_INTEGERS)
+    wanted = possible[0] if out_dtype is None else np.dtype(out_dtype)
+    if wanted not in possible:
+        names = " or ".join(x.name for x in possible)
+        raise expected("gemm", "out_dtype", f"{names} for {dtype.name} operands", wanted.name, error=TypeError)
+    return wanted
 
 
 def blas_matrix(x: Array) -> Array:

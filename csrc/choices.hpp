@@ -1,13 +1,13 @@
 // What was measured to be quickest for which product, sorted. Written by `python -m benchmarks.tune gemm --write`; it
 // holds no row because nothing has been measured.
 #pragma once
-#include "csrc/gemm.cuh"
+#include "csrc/variants.hpp"
 
 namespace pylayers {
 
-// {a, b, precision, capability, a lies, b lies, batches, m, n, k, variant and splits}
-inline constexpr MeasuredGemm kMeasuredGemms[] = {
-    {},  // like no problem: an array of nothing would not be one
+// {family, capability, key, batches, m, n, k, variant and splits}
+inline constexpr Measured kMeasured[] = {
+    {},  // no row: an array of nothing would not be one
     // clang-format off
     // clang-format on
 };
