@@ -79,6 +79,13 @@ def test_state_that_does_not_fit() -> None:
     foreign = {"state": {0: {"momentum_buffer": np.ones(3)}}, "param_groups": [{"params": [0]}]}
     with pytest.raises(pylayers.CheckpointError, match="state 0: expected 'exp_avg', got momentum_buffer"):
         optimizer.load_state_dict(foreign)
+    for bad in (np.full(3, 1j), np.array([None] * 3), np.array(["1", "2", "3"]), "abc"):
+        wrong = {
+            "state": {0: {"step": 1, "exp_avg": np.zeros(3), "exp_avg_sq": bad}},
+            "param_groups": [{"params": [0]}],
+        }
+        with pytest.raises(pylayers.CheckpointError, match="'exp_avg_sq': expected an array of real numbers, got"):
+            optimizer.load_state_dict(wrong)
     with pytest.raises(pylayers.CheckpointError, match="expected {'state': ..., 'param_groups': ...}"):
         optimizer.load_state_dict({"weight": 1})
     with pytest.raises(ValueError, match="Adam: argument 'lr': expected a finite number >= 0, got -1.0"):
