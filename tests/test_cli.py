@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import pylayers
-from pylayers import context, creation, nn, optim
+from pylayers import context, nn, optim, random
 from pylayers.cli import app
 from pylayers.data import Images, digits
 from pylayers.train import cnn, evaluate, fit, mlp, shift
@@ -36,7 +36,7 @@ def part(n: int = 96) -> Images:
 
 
 def trained(seed: int, **options):
-    creation.manual_seed(seed)
+    random.manual_seed(seed)
     model = mlp(1, 8, 8, 10)
     optimizer = optim.AdamW(model.parameters(), lr=2e-3)
     record = fit(model, part(), optimizer, epochs=3, batch_size=32, seed=seed, augment=shift, **options)
@@ -55,7 +55,7 @@ def test_fit_learns_and_one_seed_gives_one_result():
 
 
 def test_evaluate_equals_the_formula():
-    creation.manual_seed(0)
+    random.manual_seed(0)
     model, data = mlp(1, 8, 8, 10), part()
     loss, accuracy = evaluate(model, data.x_test, data.y_test)
     logits = model(data.x_test).detach().numpy().astype(float)
@@ -71,7 +71,7 @@ def test_schedule_scales_the_rate_and_is_called_with_the_share_done():
         shares.append(share)
         return 0.5
 
-    creation.manual_seed(0)
+    random.manual_seed(0)
     model = mlp(1, 8, 8, 10)
     optimizer = optim.SGD(model.parameters(), lr=0.25)
     step = optimizer.step
@@ -107,7 +107,7 @@ def test_shift_moves_each_image_by_whole_pixels():
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
-    creation.manual_seed(0)
+    random.manual_seed(0)
     model = mlp(1, 8, 8, 10)
     data = part()
     data.x_train[40] = np.inf

@@ -12,12 +12,12 @@ import numpy as np
 
 from pylayers import arrays
 from pylayers.autograd import Tensor, no_grad
-from pylayers.creation import default_generator
 from pylayers.errors import expected
 from pylayers.keras import inputs, losses, optimizers
 from pylayers.keras.callbacks import Callback, History
 from pylayers.keras.metrics import Metric, checked, get
 from pylayers.keras.stack import Stack
+from pylayers.random import default_generator
 from pylayers.train import progress
 from pylayers.train.device import place
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.markup import escape
 
-from pylayers import context, creation, data, nn, optim, serialization
+from pylayers import context, data, nn, optim, random, serialization
 from pylayers.errors import expected
 from pylayers.train import device as devices
 from pylayers.train.augment import shift
@@ -49,7 +49,7 @@ def run(options: Options) -> list[Epoch]:
     images = DATA[options.data]()
     _, channels, height, width = images.x_train.shape
     with context.backend(placement.backend), one_for_small_images(height, width):
-        creation.manual_seed(options.seed)
+        random.manual_seed(options.seed)
         model = NETWORKS[options.network](channels, height, width, images.classes).to(placement.device)
         out = console()
         _header(out, options, placement, images, sum(p.array.size for p in model.parameters()))

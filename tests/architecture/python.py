@@ -28,7 +28,7 @@ LEVELS: list[set[str]] = [
         "data",
     },
     {"ops"},
-    {"autograd", "_history", "_tensor", "accumulate", "creation", "grad_mode", "printing"},
+    {"autograd", "_history", "_tensor", "accumulate", "creation", "grad_mode", "printing", "random"},
     {"functional"},
     {"nn", "optim", "serialization"},
     {"keras", "torch", "train", "__init__"},
