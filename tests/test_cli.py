@@ -6,13 +6,14 @@ import csv
 import math
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import pylayers
-from pylayers import context, nn, optim, random
+from pylayers import backends, context, nn, optim, random
 from pylayers.cli import app
 from pylayers.data import Images, digits
 from pylayers.train import cnn, evaluate, fit, mlp, shift
@@ -238,6 +239,22 @@ def test_info_prints_the_version():
     result = command("info")
     assert result.exit_code == 0
     assert result.output.startswith(f"version: {pylayers.__version__} ") and "backend reference: built" in result.output
+
+
+def test_version():
+    result = command("--version")
+    assert (result.exit_code, result.output) == (0, f"pylayers {pylayers.__version__}\n")
+
+
+def test_without_a_driver_nobody_is_told_to_install_cupy(monkeypatch):
+    """Kernels that were built, on a machine without an NVIDIA driver and without CuPy."""
+    module = types.SimpleNamespace(driver_version=lambda: 0, runtime_version=lambda: 13000)
+    monkeypatch.setitem(sys.modules, "pylayers._cuda", module)
+    monkeypatch.setattr(pylayers, "_cuda", module, raising=False)
+    monkeypatch.setattr(backends, "load", lambda name: None)
+    assert place("auto").missing == "no NVIDIA driver"
+    with pytest.raises(ImportError, match="^cuda: no NVIDIA driver$"):
+        place("cuda")
 
 
 def test_module_runs_as_a_command():
