@@ -50,6 +50,25 @@ def test_fit_records_history_and_learns():
     assert model.evaluate(*blobs(60, 12), 16, verbose=0, return_dict=True) == {"loss": loss, "accuracy": accuracy}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("sgdd", "mse"), ("adam", "hinge"), ("adam", "mse", ["f1"]), ("adam", "mse", "accuracy"), ("rmsprop", "mse")],
+)
+def test_after_a_failed_compile_nothing_is_trained(arguments):
+    """Neither as the failed call said, nor as an earlier one did."""
+    model = small()
+    before = model.get_weights()
+    with pytest.raises((ValueError, TypeError, NotImplementedError)):
+        model.compile(*arguments)
+    for act in (model.fit, model.evaluate):
+        with pytest.raises(RuntimeError, match="the model has no loss yet; call compile"):
+            act(*blobs(), verbose=0)
+    assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(*blobs(), verbose=0)
+    assert all((a != b).any() for a, b in zip(model.get_weights(), before, strict=True))
+
+
 @pytest.mark.parametrize("bad", [np.full(3, 1j), np.array([None] * 3), np.array(["1", "2", "3"])])
 def test_set_weights_is_all_or_nothing(bad):
     model = small()

@@ -141,7 +141,10 @@ class Layer:
 
 
 def as_numbers(op: str, name: str, x: Any) -> np.ndarray:
-    """A host array of numbers; TypeError for anything else."""
+    """A host array of numbers; TypeError for anything else, NotImplementedError for an `Input` or another layer."""
+    if isinstance(x, Layer):
+        hint = "stack the layers instead: models.Sequential([Input(...), Dense(...), ...])"
+        raise NotImplementedError(f"{op}: called on {x.name!r}: the functional API is not there yet; {hint}")
     try:
         array = np.asarray(x)
     except ValueError as error:
