@@ -78,6 +78,26 @@ def test_set_weights_is_all_or_nothing(bad):
     assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
 
 
+def test_layers_hear_whether_they_train():
+    """In the steps of fit they do; in its validation, in evaluate and in predict they do not."""
+    heard = []
+
+    class Spy(layers.Layer):
+        def call(self, x, training):
+            heard.append((training, len(x)))
+            return x
+
+    model = models.Sequential([layers.Input((5,)), Spy(), layers.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    (x, y), held_out = blobs(20), blobs(8)
+    model.fit(x, y, batch_size=10, epochs=2, validation_data=held_out, verbose=0)
+    assert heard == [(True, 10), (True, 10), (False, 8)] * 2
+    heard.clear()
+    model.evaluate(x, y, verbose=0)
+    model.predict(x, verbose=0)
+    assert heard == [(False, 20)] * 2
+
+
 def test_epoch_loss_is_the_mean_over_examples_and_steps_are_gradient_descent():
     """One epoch of two unequal batches, by hand in float64."""
     rng = np.random.default_rng(13)
