@@ -15,8 +15,8 @@ from pathlib import Path
 TOKEN_BYTES = 8
 
 
-def write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Puts `content` into the file, which appears complete or not at all and then survives a power failure.
+def write(path: str | os.PathLike[str], *parts: bytes | memoryview) -> None:
+    """Puts the parts into the file, which appears complete or not at all and then survives a power failure.
 
     A file that was there keeps its owner and permissions, and a symbolic link stays one: what it points to is written.
     OSError when the disk refuses, and for a directory, a pipe or a device.
@@ -36,7 +36,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
                 os.fchown(number, old.st_uid, old.st_gid)
             os.fchmod(number, stat.S_IMODE(old.st_mode))  # `open` took the umask off
         with open(number, "wb", closefd=False) as file:
-            file.write(content)
+            file.writelines(parts)
         os.fsync(number)
         os.replace(scratch, target)
     directory = os.open(target.parent, os.O_RDONLY)

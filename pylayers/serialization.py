@@ -52,16 +52,16 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     plain = isinstance(obj, Mapping) and all(isinstance(k, str) and _is_tensor(v) for k, v in obj.items())
     tree = _flatten(obj, "", flat, 0)
     metadata = {"format": "pt"} if plain else {"format": "pt", "pylayers": json.dumps(tree)}
-    atomic.write(path, _sealed(flat, metadata))
+    atomic.write(path, *_sealed(flat, metadata))
 
 
-def _sealed(flat: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
-    """The file with its own checksum in the header, taken with zeros in its place."""
+def _sealed(flat: dict[str, np.ndarray], metadata: dict[str, str]) -> tuple[bytes | memoryview, ...]:
+    """The parts of the file, with its own checksum in the header, taken with zeros in its place."""
     from safetensors import numpy as safetensors
 
     content = safetensors.save(flat, metadata=metadata | {VERSION: str(NEWEST), CHECKSUM: UNSEALED})
-    head, tail = content.split(_seal(UNSEALED), 1)
-    return head + _seal(hashlib.sha256(content).hexdigest()) + tail
+    place, seal = content.index(_seal(UNSEALED)), _seal(hashlib.sha256(content).hexdigest())
+    return content[:place], seal, memoryview(content)[place + len(seal) :]
 
 
 def _seal(digest: str) -> bytes:
