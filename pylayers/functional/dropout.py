@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pylayers import creation
+from pylayers import random
 from pylayers.autograd import Function, Tensor
 from pylayers.functional.activation import refuse_inplace
 from pylayers.functional.shape import as_tensor
@@ -39,4 +39,4 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     p = checks.number("dropout", "p", p, 0.0, math.nextafter(1.0, 2.0), "a probability in [0, 1]")
     if not training or p == 0:
         return x
-    return Dropout.apply(x, p, *creation.philox(words_used(x.array)))
+    return Dropout.apply(x, p, *random.philox(words_used(x.array)))
