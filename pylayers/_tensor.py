@@ -45,9 +45,7 @@ class Tensor:
             raise expected("Tensor", "array", "a NumPy or CuPy array", type(array).__name__, hint, TypeError)
         if isinstance(array, np.generic):
             array = np.asarray(array)
-        if array.dtype not in dtypes.SUPPORTED:
-            wanted = "a dtype among " + ", ".join(dtypes.DTYPES)
-            raise expected("Tensor", "array", wanted, array.dtype.str, "cast it with astype", TypeError)
+        dtypes.require_supported("Tensor", "array", array.dtype)
         begin(self, array)
         if requires_grad:
             self.requires_grad_()

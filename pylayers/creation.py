@@ -119,12 +119,15 @@ def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 def full(
     size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """`fill_value` everywhere; without a dtype that of the value: bool, int64 or the default dtype."""
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    """`fill_value` everywhere; without a dtype that of the value: bool, int64 or the default dtype.
+
+    ValueError for a number that the dtype does not hold.
+    """
+    value = fill_value.item() if isinstance(fill_value, (Tensor, np.ndarray, np.generic)) else fill_value
     kind = dtypes.scalar_dtype("full", value) if dtype is None else dtypes.as_dtype("full", dtype)
     home = arrays.library_of("cpu" if device is None else str(device))
     values = home.empty(_shape("full", (size,)), kind, "cpu" if device is None else str(device))
-    values.fill(value)
+    values.fill(dtypes.held("full", "fill_value", value, kind))
     return Tensor(values, requires_grad)
 
 
@@ -156,10 +159,11 @@ def ones_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> 
 
 
 def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`fill_value` with the shape, dtype, device and memory order of `input`."""
+    """`fill_value` with the shape, dtype, device and memory order of `input`; ValueError as `full`."""
     x = _from_data("full_like", input)
     values = arrays.empty_like(x, dtype=None if dtype is None else dtypes.as_dtype("full_like", dtype))
-    values.fill(fill_value)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    values.fill(dtypes.held("full_like", "fill_value", value, values.dtype))
     return Tensor(values, requires_grad)
 
 

@@ -29,7 +29,7 @@ ERRORS: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
     (lambda x: x.mul_([1.0]), TypeError,
      "multiply: argument 'other': expected a tensor, an array or a number, got list"),
     (lambda x: x + np.zeros(3, np.uint16), TypeError,
-     "add: argument 'dtype': expected dtypes with a common type, got float32 and"),
+     "add: argument 'dtype': expected a dtype among bool, uint8"),
     (lambda x: pylayers.add(1, 2), TypeError, "arrays: argument 'x': expected a NumPy or CuPy array, got NoneType"),
     (lambda x: x > None, TypeError, "'>' not supported between instances of 'Tensor' and 'NoneType'"),
     (lambda x: 1 - (x > 0), TypeError,

@@ -10,7 +10,7 @@ import numpy as np
 from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
-from pylayers.ops.array import as_operand, elementwise, is_number
+from pylayers.ops.array import as_operand, cast, elementwise, is_number
 
 Array = Any
 Callee = TypeVar("Callee", bound="Callable[..., Any] | property")
@@ -194,13 +194,24 @@ class Clamp(Function):
 @tensor_method
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input + alpha other; shapes broadcast."""
-    return Add.apply(input, other if alpha == 1 else other * alpha)
+    return Add.apply(input, other if alpha == 1 else _scaled("add", input, other, alpha))
 
 
 @tensor_method("sub", "subtract")
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input - alpha other; shapes broadcast."""
-    return Sub.apply(input, other if alpha == 1 else other * alpha)
+    return Sub.apply(input, other if alpha == 1 else _scaled("sub", input, other, alpha))
+
+
+def _scaled(op: str, input: Any, other: Any, alpha: float) -> Any:
+    """alpha other, in the dtype of the sum."""
+    x, y = (v.array if isinstance(v, Tensor) else as_operand(op, v) for v in (input, other))
+    dtype = dtypes.result_type(op, x, y)
+    if dtype not in dtypes.FLOATING and isinstance(alpha, float):
+        raise expected(op, "alpha", "an integer beside integers", alpha, error=TypeError)
+    if is_number(y):
+        return y * alpha
+    return Mul.apply(other.to(dtype) if isinstance(other, Tensor) else cast(y, dtype), alpha)
 
 
 @tensor_method("mul", "multiply")

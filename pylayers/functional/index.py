@@ -135,7 +135,8 @@ class Where(Function):
     def forward(ctx: Any, condition: Array, x: Array, y: Array) -> Array:
         ctx.save(condition)
         dtype = dtypes.result_type("where", x, y)
-        x, y = (v if is_number(v) else cast(v, dtype) for v in (x, y))
+        dtypes.require_supported("where", "input", dtype)
+        x, y = (dtypes.held("where", "input", v, dtype) if is_number(v) else cast(v, dtype) for v in (x, y))
         xp = arrays.namespace(condition)
         try:
             return xp.where(condition, x, y).astype(dtype, copy=False)
@@ -194,11 +195,11 @@ def _where_method(input: Tensor, condition: Any, other: Any) -> Tensor:
 
 @tensor_method
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
-    """`value` where the bool mask holds, else input; the dtype stays that of input."""
+    """`value` where the bool mask holds, else input, whose dtype stays; ValueError where it does not hold it."""
     x, number = as_tensor("masked_fill", input), value.item() if isinstance(value, Tensor) else value
     if isinstance(number, float) and not x.is_floating_point():
         raise expected("masked_fill", "value", f"a number that {x.dtype.name} holds", number, error=TypeError)
-    return where(mask, x.dtype.type(number), x)
+    return where(mask, dtypes.held("masked_fill", "value", number, x.dtype), x)
 
 
 @tensor_method

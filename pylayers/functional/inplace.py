@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pylayers import arrays
+from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor, increment_version
 from pylayers.context import grad_enabled
 from pylayers.creation import Generator, default_generator
@@ -118,7 +118,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     Overwritten elements have gradient 0. RuntimeError, in torch's words, for leaves that require grad.
     """
     plain = plain_index(index)
-    source = value if isinstance(value, (bool, int, float)) else as_tensor("setitem", value)
+    number = isinstance(value, (bool, int, float))
+    source = dtypes.held("setitem", "value", value, input.dtype) if number else as_tensor("setitem", value)
     recorded = _records(input, source)
     _require_writable("setitem", input)
     try:
