@@ -89,6 +89,39 @@ def test_power_where_it_has_no_slope() -> None:
     np.testing.assert_allclose(y.grad.numpy(), [0, 0, 80 * np.log(2)], rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_extremes_of_nan(name: str) -> None:
+    """A NaN on either side gives the whole gradient to both, as in torch."""
+    torch = pytest.importorskip("torch")
+    nan, grads = float("nan"), []
+    for lib in (pylayers, torch):
+        x, y = (
+            lib.tensor([nan, 1.0, nan, 2, 3], requires_grad=True),
+            lib.tensor([1, nan, nan, 2, 1], requires_grad=True),
+        )
+        getattr(lib, name)(x, y).backward(lib.tensor([1.0, 10.0, 100.0, 1000.0, 10000.0]))
+        grads.append((x.grad.tolist(), y.grad.tolist()))
+    assert grads[0] == grads[1]
+
+
+@pytest.mark.parametrize("as_tensors", [False, True])
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (1.0, -1.0), (1.0, 1.0), (None, 1.0), (-1.0, None), (np.nan, 1.0)])
+def test_clamp_at_its_bounds(bounds: tuple[Any, Any], as_tensors: bool) -> None:
+    """x on a bound keeps its gradient, bounds that meet or cross share it as torch's do."""
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib in (pylayers, torch):
+        values = [-2.0, -1.0, 0.0, 1.0, 2.0, float("nan"), float("inf")]
+        x = lib.tensor(values, requires_grad=True)
+        ends = [lib.tensor([b] * 7, requires_grad=True) if as_tensors and b is not None else b for b in bounds]
+        y = x.clamp(*ends)
+        y.backward(lib.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]))
+        results.append(
+            [t.tolist() for t in (y.detach(), x.grad, *(e.grad for e in ends if as_tensors and e is not None))]
+        )
+    np.testing.assert_array_equal(*results)
+
+
 def test_arithmetic_by_hand() -> None:
     x, y = (
         pylayers.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True),

@@ -153,21 +153,21 @@ class Remainder(Function):
 
 
 class Maximum(Function):
-    """The larger (or smaller) of x and y; where they are equal each gets half of the gradient."""
+    """The larger (or smaller) of x and y; where they are equal each gets half of the gradient, at NaN all of it."""
 
     @staticmethod
     def forward(ctx: Any, x: Array, y: Array, name: str) -> Array:
         ctx.save(x, y)
-        ctx.first_wins = "greater" if name == "maximum" else "less"
+        ctx.first_loses = "less" if name == "maximum" else "greater"
         return elementwise(name, x, y)
 
     @staticmethod
     def backward(ctx: Any, dz: Array) -> tuple[Array, Array, None]:
         x, y = ctx.saved
         xp = arrays.namespace(dz)
-        half = xp.where(x == y, dz / 2, 0)
-        wins = getattr(xp, ctx.first_wins)
-        return xp.where(wins(x, y), dz, half), xp.where(wins(y, x), dz, half), None
+        shared = xp.where(x == y, dz / 2, dz)
+        loses = getattr(xp, ctx.first_loses)
+        return xp.where(loses(x, y), 0, shared), xp.where(loses(y, x), 0, shared), None
 
 
 class Clamp(Function):
