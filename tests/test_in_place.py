@@ -131,6 +131,66 @@ def test_view_changed_on_the_tape() -> None:
     assert constant.detach().tolist() == [1, 2] and (constant[:1] * 2).requires_grad
 
 
+@pytest.mark.parametrize("name", ["exp", "expm1", "sqrt", "reciprocal", "neg", "floor", "sign"])
+def test_changes_of_what_no_derivative_needs(name: str) -> None:
+    """These need their result or nothing: their argument may change, as in torch."""
+    torch = pytest.importorskip("torch")
+    grads = []
+    for lib in (pylayers, torch):
+        x = lib.tensor([1.0, 4.0], requires_grad=True)
+        z = x * 2
+        y = getattr(lib, name)(z)
+        with lib.no_grad():
+            z.add_(1)
+        y.sum().backward()
+        grads.append(x.grad.tolist())
+    np.testing.assert_allclose(*grads, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sin", "log", "abs", "square", "exp"])
+def test_changes_of_what_a_derivative_needs(name: str) -> None:
+    x = leaf(1, 4)
+    z = x * 2
+    y = getattr(pylayers, name)(z)
+    with no_grad():
+        (y if name == "exp" else z).add_(1)
+    with pytest.raises(RuntimeError, match=MODIFIED):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.mul_(3), lambda y: y.__setitem__(0, 7.0), lambda y: y.__iadd__(y), lambda y: y.zero_(),
+        lambda y: y.add_(1).mul_(2),
+    ],
+)  # fmt: skip
+def test_retained_gradient_is_that_of_the_changed_tensor(change: Callable[[Any], Any]) -> None:
+    torch = pytest.importorskip("torch")
+    grads = []
+    for lib in (pylayers, torch):
+        x = lib.tensor([1.0, 2.0], requires_grad=True)
+        y = x * 5
+        y.retain_grad()
+        change(y)
+        (y * lib.tensor([1.0, 10.0])).sum().backward()
+        grads.append((y.grad.tolist(), x.grad.tolist()))
+    assert grads[0] == grads[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.zero_(), lambda x: x.add_(1), lambda x: x.__setitem__(0, 1.0), lambda x: x.copy_(x * 2),
+        lambda x: x.T.fill_(3), lambda x: x.normal_(), lambda x: x[:2].mul_(x[2:]),
+    ],
+)  # fmt: skip
+def test_tensors_without_elements(change: Callable[[Tensor], Any]) -> None:
+    for x in (pylayers.zeros(4, 0), pylayers.zeros(4, 0, requires_grad=True) * 2):
+        change(x)
+        assert x.shape == (4, 0)
+
+
 def test_detached_sees_changes_and_has_no_history() -> None:
     x = leaf(1, 2)
     y = x * 2

@@ -37,7 +37,8 @@ def _records(x: Tensor, *others: Any) -> bool:
 
 def _require_writable(op: str, x: Tensor) -> None:
     array = x.array
-    if any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)):
+    repeated = any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True))
+    if repeated and array.size > 0:
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location."
             " Please clone() the tensor before performing the operation."
@@ -47,10 +48,14 @@ def _require_writable(op: str, x: Tensor) -> None:
 
 
 def _adopt(x: Tensor, result: Tensor) -> None:
-    """Gives x the history of `result`; other views of its memory become stale."""
+    """Gives x the history of `result`; other views of its memory become stale, and a kept gradient is that of now."""
+    before = x.grad_fn.retained if x.grad_fn is not None else None
+    kept = before.pop(x.output_index, None) if before else None
     x.grad_fn, x.output_index, x._requires_grad = result.grad_fn, result.output_index, result.requires_grad
     if x.grad_fn is not None:
         x.grad_fn.is_view = False  # x now has this history for itself, whatever it was a view of
+    if kept is not None:
+        x.retain_grad()
     x.version.recorded += 1
     x.history = x.version.recorded
 
