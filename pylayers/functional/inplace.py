@@ -13,7 +13,7 @@ from pylayers.context import grad_enabled
 from pylayers.creation import Generator, default_generator
 from pylayers.errors import expected
 from pylayers.functional import array as arithmetic
-from pylayers.functional.index import SetItem, masked_fill, plain_index
+from pylayers.functional.index import Index, SetItem, masked_fill, place, plain_index
 from pylayers.functional.shape import as_tensor
 from pylayers.ops.array import quiet
 
@@ -60,7 +60,7 @@ def _adopt(x: Tensor, result: Tensor) -> None:
     x.history = x.version.recorded
 
 
-def _is_place(value: Any, x: Tensor, index: tuple[Any, ...]) -> bool:
+def _is_place(value: Any, x: Tensor, index: Index) -> bool:
     """Whether the value is x[index] itself after one recorded change, as ``x[index] += y`` brings it back.
 
     That change is all that x does not know of, and assignment puts it into the history of x.
@@ -69,7 +69,8 @@ def _is_place(value: Any, x: Tensor, index: tuple[Any, ...]) -> bool:
         return False
     if x.history != x.version.recorded - 1:
         return False
-    here, there, pointer = value.array, x.array[index], arrays.library(x.array).pointer
+    view, last = place(x.array, index)
+    here, there, pointer = value.array, view[last], arrays.library(x.array).pointer
     alike = here.dtype == there.dtype and here.shape == there.shape and here.strides == there.strides
     return alike and pointer(here) == pointer(there)
 
@@ -133,7 +134,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
                 input.history = input.version.recorded
             _adopt(input, SetItem.apply(input, plain, source))
         else:
-            input.array[plain] = source.array if isinstance(source, Tensor) else source
+            view, last = place(input.array, plain)
+            view[last] = source.array if isinstance(source, Tensor) else source
     except IndexError as error:
         raise expected("setitem", "index", f"positions inside shape {input.shape}", error, error=IndexError) from None
     except ValueError as error:
