@@ -58,3 +58,23 @@ def test_empty(name: str, backend: str) -> None:
 
 def test_the_mean_of_no_loss_is_nan() -> None:
     assert np.isnan(F.cross_entropy(np.zeros((0, 3)), np.zeros(0, np.int64)).item())
+
+
+@pytest.mark.parametrize("backend", ["reference", "emulated"])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 0, 4), (2, 3, 0, 5), (2, 3, 0), (1, 2, 3, 0)])
+def test_convolution_of_padding_alone(shape: tuple[int, ...], backend: str) -> None:
+    """An image without elements, padded: every window sees zeros and gives the bias."""
+    if len(shape) == 5 and backend == "emulated":
+        pytest.skip("convolution of three dimensions has no kernel yet")
+    if backend == "emulated":
+        emulated.load()
+    d = len(shape) - 2
+    weight, bias = np.ones((4, shape[1], *[1] * d), np.float32), np.arange(4, dtype=np.float32)
+    x, w, b = (Tensor(a, requires_grad=True) for a in (np.zeros(shape, np.float32), weight, bias))
+    with pylayers.backend(backend):
+        y = getattr(F, f"conv{d}d")(x, w, b, padding=1)
+        y.sum().backward()
+    assert y.shape == (shape[0], 4, *(size + 2 for size in shape[2:]))
+    assert (y.detach().numpy() == np.moveaxis(np.broadcast_to(bias, (*y.shape[:1], *y.shape[2:], 4)), -1, 1)).all()
+    assert x.grad.shape == shape and not w.grad.numpy().any()
+    assert b.grad.tolist() == [y.numel() / 4] * 4

@@ -122,6 +122,31 @@ def test_clamp_at_its_bounds(bounds: tuple[Any, Any], as_tensors: bool) -> None:
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int64"])
+def test_cumsum_of_a_scalar(dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib in (pylayers, torch):
+        x = lib.tensor(3, dtype=getattr(lib, dtype), requires_grad=dtype != "int64")
+        y = x.cumsum(-1)
+        assert y is not x and tuple(y.shape) == ()
+        if dtype != "int64":
+            (y * 2).backward()
+            assert tuple(x.grad.shape) == ()
+        results.append((y.item(), dtype == "int64" or x.grad.item()))
+    assert results[0] == results[1]
+
+
+def test_long_cumsums() -> None:
+    """Summed in float64 and rounded: float32 alone would stick at 2^24, and so would the gradient."""
+    size = (1 << 24) + 1000
+    x = pylayers.ones(size, requires_grad=True)
+    y = x.cumsum(0)
+    assert y[-1].item() == size
+    y.backward(pylayers.ones(1).expand(size))
+    assert x.grad[0].item() == size and x.grad[-1].item() == 1
+
+
 def test_arithmetic_by_hand() -> None:
     x, y = (
         pylayers.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True),
