@@ -68,7 +68,7 @@ ARRAYS = [
     Bad("linear bias", lambda: F.linear(f32(2, 3), f32(4, 3), f32(3)), ValueError,
         r"linear: argument 'bias': expected shape \(4,\), got \(3,\)"),
     Bad("linear float64 into float32", lambda: nn.Linear(3, 4)(np.ones((2, 3))), TypeError,
-        r"linear: argument 'x': expected dtype float32 as 'weight' has, got float64; cast it: x.astype\('float32'\)"),
+        r"linear: argument 'x': expected dtype float32 as 'weight' has, got float64; cast it: x.to\(pylayers"),
     Bad("linear float16 with float32", lambda: F.linear(f32(2, 3).astype("f2"), f32(4, 3)), TypeError,
         "expected dtype float32 as 'weight' has, got float16"),
     Bad("linear integers", lambda: nn.Linear(3, 4)(np.ones((2, 3), np.int64)), TypeError,

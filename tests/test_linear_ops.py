@@ -157,7 +157,7 @@ def test_16_bit_products_round_once(name: str) -> None:
         (lambda: pylayers.dot(draw(3), draw(4)), ValueError, "dot: argument 'other': expected 3 rows"),
         (lambda: pylayers.mv(draw(3, 4), draw(4, 1)), ValueError, "mv: argument 'vec': expected 1 axis"),
         (lambda: pylayers.mm(draw(3, 4), draw(4, 5).astype("f4")), TypeError,
-         "mm: argument 'mat2': expected dtype float64 as 'input' has, got float32; cast it: mat2.astype"),
+         "mm: argument 'mat2': expected dtype float64 as 'input' has, got float32; cast it: mat2.to"),
         (lambda: pylayers.mm([[1.0]], draw(1, 1)), TypeError, "mm: argument 'input': expected an array, got list"),
         (lambda: pylayers.addmm(draw(4, 5), draw(3, 4), draw(4, 5)), ValueError,
          r"addmm: argument 'input': expected a shape that broadcasts to \(3, 5\), got \(4, 5\)"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -260,39 +259,6 @@ def test_properties() -> None:
     assert (x.shape, x.size(), x.size(-1), x.ndim, x.dim(), x.numel(), x.nelement()) == ((3, 2), (3, 2), 2, 2, 2, 6, 6)
     assert (x.stride(), x.stride(0), x.is_contiguous(), x.element_size(), x.device) == ((1, 3), 1, False, 4, "cpu")
     assert x.is_floating_point() and not x.long().is_floating_point() and x.is_leaf and x.grad_fn is None
-
-
-@pytest.mark.parametrize(
-    ("make", "text"),
-    [
-        (lambda: pylayers.tensor([1.0, 2.5]), "tensor([1.0000, 2.5000])"),
-        (lambda: pylayers.tensor([[1.0, -2.0]], requires_grad=True), "tensor([[ 1., -2.]], requires_grad=True)"),
-        (lambda: pylayers.tensor(3), "tensor(3)"),
-        (lambda: pylayers.tensor([True, False]), "tensor([ True, False])"),
-        (lambda: pylayers.tensor([1.0], dtype="float64"), "tensor([1.], dtype=float64)"),
-        (lambda: pylayers.zeros(0), "tensor([])"),
-        (lambda: pylayers.zeros(2, 0), "tensor([], size=(2, 0))"),
-        (lambda: pylayers.tensor(1.0, requires_grad=True) * 2, "tensor(2., grad_fn=<MulBackward>)"),
-    ],
-)
-def test_repr(make: Callable[[], Any], text: str) -> None:
-    assert repr(make()) == text
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        [1.0, 2.5], [1e-5, 1.0], [1e9, 1.0], [float("nan"), 1.5], [float("inf"), -1.0], [[0.001, 123.4567]], [1e-6],
-        [0.0], [100000.5, 1.0],
-        np.arange(24.0).reshape(2, 3, 4) / 7, np.arange(100), np.arange(2000.0), np.arange(4000).reshape(2, 4, 500),
-        np.arange(30.0) - 15, 1234567.0, [[[1, -2]]], np.random.default_rng(0).standard_normal((3, 12)),
-    ],
-)  # fmt: skip
-def test_repr_against_torch(values: Any) -> None:
-    torch = pytest.importorskip("torch")
-    x = np.asarray(values)
-    x = x.astype(np.float32) if x.dtype == np.float64 else x
-    assert repr(pylayers.tensor(x)) == repr(torch.tensor(x))
 
 
 def test_deepcopy() -> None:

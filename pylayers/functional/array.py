@@ -175,9 +175,11 @@ class Clamp(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Array, low: Array | None, high: Array | None) -> Array:
+        if low is None and high is None:
+            raise expected("clamp", "min", "a bound here or in 'max'", None)
         ctx.save(x, low, high)
         y = x if low is None else elementwise("maximum", x, low)
-        return y.copy() if high is None and low is None else y if high is None else elementwise("minimum", y, high)
+        return y if high is None else elementwise("minimum", y, high)
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array | None, ...]:

@@ -10,7 +10,7 @@ from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
-from pylayers.functional.shape import as_tensor
+from pylayers.functional.shape import as_tensor, reshape
 from pylayers.ops import checks
 from pylayers.ops.array import accumulator, as_operand, cast, is_number, sum_to
 
@@ -193,6 +193,9 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     x, chosen = as_tensor("gather", input), as_tensor("gather", index)
     axis = checks.axis("gather", "dim", dim, x.ndim)
     checks.integer("gather", "index", chosen.array)
+    if x.ndim == 0 or chosen.ndim == 0:  # a scalar counts as a vector of one
+        x, flat = reshape(x, x.shape or (1,)), reshape(chosen, chosen.shape or (1,))
+        return reshape(gather(x, dim, flat), chosen.shape)
     if chosen.ndim != x.ndim or any(a > b for i, (a, b) in enumerate(zip(chosen.shape, x.shape)) if i != axis):
         raise expected("gather", "index", f"a shape within {x.shape} outside axis {axis}", chosen.shape)
     if chosen.array.size and (chosen.array.min() < 0 or chosen.array.max() >= x.shape[axis]):
@@ -227,8 +230,11 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
 
 @tensor_method
 def nonzero(input: Any, as_tuple: bool = False) -> Any:
-    """The positions of elements that are not 0: (n, ndim), or a tuple of one vector for each axis."""
+    """The positions of elements that are not 0: (n, ndim), or a tuple with one vector for each axis."""
     x = as_tensor("nonzero", input).array
+    if x.ndim == 0:
+        found = Tensor(x.reshape(1).nonzero()[0])
+        return (found,) if as_tuple else found[:, None][:, :0]
     positions = [Tensor(p) for p in x.nonzero()]
     return tuple(positions) if as_tuple else Tensor(arrays.namespace(x).stack([p.array for p in positions], axis=1))
 

@@ -191,7 +191,10 @@ def any(input: Any, dim: Any = None, keepdim: bool = False) -> Tensor:
 def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |input - other| <= atol + rtol |other| for every element."""
     x, y = as_tensor("allclose", input).array, as_tensor("allclose", other).array
-    return bool(np.all(np.isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)))
+    try:
+        return bool(np.all(np.isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)))
+    except ValueError:
+        raise expected("allclose", "other", f"a shape that broadcasts with {x.shape}", y.shape) from None
 
 
 @tensor_method

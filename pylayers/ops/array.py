@@ -90,6 +90,10 @@ def elementwise(name: str, *operands: Any, floating: bool = False, compares: boo
             raise
         short = [dtypes.wrapped(name, x, computed) if type(x) is int else x for x in operands]
         return elementwise(name, *short, floating=floating, compares=compares)
+    except TypeError:
+        if computed != dtypes.bool_:
+            raise
+        raise expected(name, "input", "numbers", "bool", "use ~ or logical_not for bool", TypeError) from None
     except ValueError as error:
         if "broadcast" not in str(error):
             raise
