@@ -59,6 +59,7 @@ CASES: dict[str, Callable[..., Any]] = {
     "expand": lambda lib, x, y, z: y.expand(3, 4) * x + y.unsqueeze(0).expand(3, -1) + y.expand(2, 3, 4)[1],
     "expand_as": lambda lib, x, y, z: x.unsqueeze(0).expand_as(z) * z,
     "repeat": lambda lib, x, y, z: x.repeat(2, 3) ** 2,
+    "repeat_as_often_as_long": lambda lib, x, y, z: x[:2].repeat(2, 4) ** 2 + z[0, :2].repeat(2, 4).sin(),
     "repeat_axes": lambda lib, x, y, z: y.repeat(2, 1, 2) ** 2,
     "contiguous": lambda lib, x, y, z: x.T.contiguous().view(-1) ** 2,
     "clone": lambda lib, x, y, z: x.clone() * x,
