@@ -1,5 +1,6 @@
 """Differentiable functions under torch.nn.functional's names: Tensors or arrays in, Tensors out."""
 
+from pylayers import names
 from pylayers.functional.activation import gelu, relu, sigmoid, silu, tanh
 from pylayers.functional.attention import scaled_dot_product_attention
 from pylayers.functional.conv import conv1d, conv2d, conv3d
@@ -26,3 +27,5 @@ __all__ = [
     "nll_loss", "one_hot", "relu", "scaled_dot_product_attention", "sigmoid", "silu",
     "softmax", "tanh",
 ]  # fmt: skip
+
+__getattr__, __dir__ = names.only(__name__, __all__)

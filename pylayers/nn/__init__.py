@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
+from pylayers import names
 from pylayers.nn import clip as utils
 from pylayers.nn import init
 from pylayers.nn.activation import GELU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
@@ -28,7 +29,5 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(f"module 'pylayers.nn' has no attribute '{name}'")
-    raise AttributeError(f"pylayers.nn has no '{name}' yet; there are " + ", ".join(__all__))
+__getattr__, __dir__ = names.only(__name__, __all__)
+sys.modules[__name__ + ".utils"] = utils  # torch's name for it; a file of that name would say nothing
