@@ -76,8 +76,9 @@ def _is_place(value: Any, x: Tensor, index: Index) -> bool:
 
 
 @quiet
-def _update(op: str, x: Tensor, function: Callable[..., Tensor], *others: Any, **options: Any) -> Tensor:
-    """x becomes function(x, *others), in its own memory."""
+def changed(op: str, input: Any, function: Callable[..., Tensor], *others: Any, **options: Any) -> Tensor:
+    """The input, become function(input, *others) in its own memory."""
+    x = as_tensor(op, input)
     recorded = _records(x, *others)
     _require_writable(op, x)
     before = x
@@ -101,7 +102,7 @@ def _update(op: str, x: Tensor, function: Callable[..., Tensor], *others: Any, *
 
 def _in_place(name: str, function: Callable[..., Tensor], *operators: str) -> None:
     def method(self: Tensor, *others: Any, **options: Any) -> Tensor:
-        return _update(name, self, function, *others, **options)
+        return changed(name, self, function, *others, **options)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{function.__name__}` in place: the memory of the tensor changes."
@@ -167,7 +168,7 @@ def zero_(input: Tensor) -> Tensor:
 @arithmetic.tensor_method
 def masked_fill_(input: Tensor, mask: Any, value: Any) -> Tensor:
     """`value` where the bool mask holds."""
-    return _update("masked_fill_", input, masked_fill, mask, value)
+    return changed("masked_fill_", input, masked_fill, mask, value)
 
 
 @arithmetic.tensor_method
