@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pylayers import ops
-from pylayers.backends.protocol import AdamRates, SgdRates
+from pylayers.backends.contract import AdamRates, SgdRates
 
 from . import peers, truth
 from .cases_optim import CASES, LISTS, RULES, SIZE

@@ -16,7 +16,7 @@ from pylayers.accumulate import accumulate, run_hooks
 from pylayers.context import grad_enabled
 from pylayers.errors import expected
 from pylayers.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from pylayers.ops.array import PLAIN, as_operand, sum_to
+from pylayers.operations.array import PLAIN, as_operand, sum_to
 
 __all__ = [
     "Function", "Tensor", "backward", "enable_grad", "increment_version", "is_grad_enabled", "no_grad",

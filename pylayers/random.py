@@ -11,7 +11,7 @@ import numpy as np
 
 from pylayers.autograd import Tensor
 from pylayers.errors import expected
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 # seed, offset, the two 128-bit numbers of PCG64 in halves, whether it holds half a draw, and that half.
 STATE = struct.Struct("<QQ QQQQ II")

@@ -19,7 +19,7 @@ import numpy as np
 from pylayers import atomic, dtypes
 from pylayers.autograd import Tensor
 from pylayers.errors import CheckpointError, expected
-from pylayers.ops.array import as_operand
+from pylayers.operations.array import as_operand
 
 FORMAT_DTYPES = {
     "F64": dtypes.float64, "F32": dtypes.float32, "F16": dtypes.float16, "BF16": dtypes.bfloat16,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ reference = backends.load("reference")
 
 
 class Row(NamedTuple):
-    """A row of the tables of `csrc/gemm*.cu`, as the module lists them."""
+    """A row of the tables of `csrc/gemm*.cu`: what two ways that operands may lie have in common."""
 
     name: str
     a: str
@@ -49,7 +50,7 @@ class Row(NamedTuple):
 @functools.cache
 def rows(module: Any) -> tuple[Row, ...]:
     """The distinct variants: a name stands in its table once for each way that operands may lie."""
-    return tuple(dict.fromkeys(Row(*row) for row in module.gemm_rows()))
+    return tuple(dict.fromkeys(Row(*(getattr(row, field) for field in Row._fields)) for row in module.variants("gemm")))
 
 
 # -------------------------------------------------------------------------------------------------------- operands
@@ -86,6 +87,16 @@ def _aligned(x: np.ndarray) -> np.ndarray:
     return _padded(x, -x.shape[2] % (16 // x.itemsize))
 
 
+def _batches_apart(x: np.ndarray) -> np.ndarray:
+    """Rows that begin at multiples of 16 bytes in the first matrix, but an element more between matrices."""
+    batches, rows, columns = x.shape
+    width = columns + -columns % (16 // x.itemsize)
+    memory = np.empty((batches, rows * width + 1), x.dtype)
+    view = memory[:, :-1].reshape(batches, rows, width)[:, :, :columns]
+    view[...] = x
+    return view
+
+
 def _swapped(layout: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: layout(np.ascontiguousarray(x.swapaxes(1, 2))).swapaxes(1, 2)
 
@@ -98,6 +109,8 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "dense_columns": _swapped(np.ascontiguousarray),
     "gaps": _gapped,
     "backwards": _backwards,
+    "batches_apart": _batches_apart,
+    "batches_of_columns_apart": _swapped(_batches_apart),
     "same_rows": lambda x: np.broadcast_to(x[:, :1], x.shape),
     "same_columns": lambda x: np.broadcast_to(x[:, :, :1], x.shape),
     **{f"offset_{n}": functools.partial(lambda x, n: _at_offset(x, n), n=n) for n in range(1, 17)},
@@ -113,7 +126,7 @@ def serves(on: Subject, row: Row, a: Array, b: Array) -> bool:
     """Whether the variant takes operands that lie like these."""
     module = on.backend.module  # type: ignore[attr-defined]
     try:
-        module.plan_gemm(a, b, False, row.precision, module.device_spec(0), row.name)
+        module.plan("gemm", [a, b], precision=row.precision, spec=module.device_spec(0), variant=row.name)
     except ValueError:
         return False
     return True
@@ -182,3 +195,35 @@ def _largest_partial(a: np.ndarray, b: np.ndarray, step: int, length: int) -> fl
         np.abs(np.cumsum(parts[:, i : i + count], axis=1)).max(initial=0.0) for i in range(0, parts.shape[1], count)
     ]
     return max([*sums, float(np.abs(a).max(initial=0.0) * np.abs(b).max(initial=0.0))])
+
+
+# ----------------------------------------------------------------------------------------------------------- calls
+
+
+def draw(row: Row, shape: tuple[int, int, int, int], seed: int = 0, low: int = -4) -> tuple[np.ndarray, np.ndarray]:
+    """Integer operands (batches, m, k) and (batches, k, n)."""
+    rng = np.random.default_rng(seed)
+    batches, m, n, k = shape
+    return integers(rng, (batches, m, k), row.a, low), integers(rng, (batches, k, n), row.b, low)
+
+
+def call(on: Subject, row: Row, a: np.ndarray, b: np.ndarray, splits: int = 0, **options: Any) -> Any:
+    """The product by this variant, k in so many parts if given."""
+    variant = f"{row.name}*{splits}" if splits else row.name
+    return on("gemm", a, b, precision=row.precision, variant=variant, **options)
+
+
+def assert_exact(on: Subject, row: Row, a: np.ndarray, b: np.ndarray, what: str = "", **options: Any) -> None:
+    """The product rounded once is what comes out."""
+    got = call(on, row, a, b, **options)
+    np.testing.assert_array_equal(got, product(a, b).astype(got.dtype), err_msg=f"{row} {what}")
+
+
+def layouts_of(on: Subject, row: Row) -> list[tuple[str, str]]:
+    """The aligned layouts of both operands that the variant takes."""
+    a, b = draw(row, (1, 32, 32, 32))
+    return [
+        (left, right)
+        for left, right in itertools.product(ALIGNED, repeat=2)
+        if serves(on, row, put(a, left), put(b, right))
+    ]

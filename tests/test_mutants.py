@@ -20,6 +20,7 @@ import test_attention
 import test_conv
 import test_cross_entropy
 import test_gemm
+import test_gemm_epilogue
 import test_gemm_huge
 import test_gemm_sm80
 import test_norm
@@ -54,17 +55,17 @@ def hopper(on: Subject, name: str, dtype: str, left: str, right: str) -> None:
     row = next(row for row in test_gemm.ROWS if (row.name, row.a, row.b) == (name, dtype, dtype))
     long = 2, row.tile_m + 9, row.tile_n + 8, (row.stages + 1) * row.tile_k + 8
     for shape, splits in [(long, 1), ((2, 9, 7, 5 * row.tile_k - 3), 2)]:
-        a, b = test_gemm.draw(row, shape, low=-2)
+        a, b = gemm_cases.draw(row, shape, low=-2)
         a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
-        for out_dtype in test_gemm.output_dtypes(row):
-            test_gemm.assert_exact(on, row, a, b, splits=splits, out_dtype=out_dtype)
-    test_gemm.assert_exact(on, row, *(np.broadcast_to(x[:1], x.shape) for x in (a, b)))
-    a, b = test_gemm.draw(row, (1, 20, row.tile_n, 40))  # the last store has something to store
-    test_gemm.assert_exact(on, row, gemm_cases.put(a, left), gemm_cases.put(b, right))
-    a, b = test_gemm.draw(row, (1, 20, 40, 40))
+        for out_dtype in gemm_cases.output_dtypes(row):
+            gemm_cases.assert_exact(on, row, a, b, splits=splits, out_dtype=out_dtype)
+    gemm_cases.assert_exact(on, row, *(np.broadcast_to(x[:1], x.shape) for x in (a, b)))
+    a, b = gemm_cases.draw(row, (1, 20, row.tile_n, 40))  # the last store has something to store
+    gemm_cases.assert_exact(on, row, gemm_cases.put(a, left), gemm_cases.put(b, right))
+    a, b = gemm_cases.draw(row, (1, 20, 40, 40))
     a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
-    out_dtype = next(out for out in test_gemm.output_dtypes(row) if out != "int32")
-    test_gemm.assert_epilogue(on, row, a, b, "scales_of_all", out_dtype, 3)
+    out_dtype = next(out for out in gemm_cases.output_dtypes(row) if out != "int32")
+    test_gemm_epilogue.assert_epilogue(on, row, a, b, "scales_of_all", out_dtype, 3)
 
 
 HOPPER = [
@@ -86,8 +87,8 @@ GATHERS = [detect for detect in HOPPER if "gather" in detect.keywords["name"]]
 def many_tiles(on: Subject) -> None:
     """More than a band of tiles along m, and a second along n that begins where the first ends."""
     row = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x64", "bfloat16"))
-    a, b = test_gemm.draw(row, (2, 600, 125, 8))
-    test_gemm.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
+    a, b = gemm_cases.draw(row, (2, 600, 125, 8))
+    gemm_cases.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
 
 
 def ampere(on: Subject) -> None:
@@ -97,15 +98,15 @@ def ampere(on: Subject) -> None:
 def epilogues(on: Subject) -> None:
     row = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x64", "bfloat16"))
     whole = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x128", "int8"))
-    for seed, name in enumerate(test_gemm.EPILOGUES):
+    for seed, name in enumerate(test_gemm_epilogue.EPILOGUES):
         for splits in (1, 2):
-            a, b = test_gemm.draw(row, (2, 21, 35, 128), seed)
+            a, b = gemm_cases.draw(row, (2, 21, 35, 128), seed)
             a, b = gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns")
-            test_gemm.assert_epilogue(on, row, a, b, name, ("bfloat16", "float32")[seed % 2], seed, splits)
-    a, b = test_gemm.draw(whole, (2, 21, 33, 128))
-    test_gemm.assert_exact(on, whole, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
+            test_gemm_epilogue.assert_epilogue(on, row, a, b, name, ("bfloat16", "float32")[seed % 2], seed, splits)
+    a, b = gemm_cases.draw(whole, (2, 21, 33, 128))
+    gemm_cases.assert_exact(on, whole, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
     a, b = (np.full(shape, 50).astype(row.a) for shape in [(1, 8, 128), (1, 128, 8)])
-    test_gemm.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"), out_dtype="float32")
+    gemm_cases.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"), out_dtype="float32")
 
 
 def column_sum(on: Subject) -> None:
@@ -202,7 +203,10 @@ DETECTORS: dict[str, list[Detector]] = {
     "gemm_sum.cuh": [epilogues],
     "core/epilogue.cuh": [epilogues, test_gemm_huge.far_rows],
     "core/raster.cuh": [many_tiles, *HOPPER],
-    "core/ring.cuh": HOPPER,
+    "core/ring.cuh": [*HOPPER, many_tiles],
+    "core/tile_producer.cuh": [*HOPPER, many_tiles, test_gemm_huge.far_gathered],
+    "core/wgmma_loop.cuh": [*HOPPER, many_tiles],
+    "core/tile_store.cuh": [*HOPPER, many_tiles],
     "conv_simt.cuh": [conv],
     "pool.cuh": [pool],
     "elementwise.cuh": [activation],

@@ -17,8 +17,8 @@ import pylayers
 import pylayers.optim as optim
 from pylayers import nn, ops
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import AdamRates, SgdRates
-from pylayers.ops import tensor_lists
+from pylayers.backends.contract import AdamRates, SgdRates
+from pylayers.operations import tensor_lists
 
 BAD_OPTIONS = [
     *(("SGD", "lr", x) for x in (math.nan, -1.0, math.inf, "0.1", None)),

@@ -10,7 +10,7 @@ import numpy as np
 from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
-from pylayers.ops.array import as_operand, elementwise, is_number
+from pylayers.operations.array import as_operand, elementwise, is_number
 
 Array = Any
 Callee = TypeVar("Callee", bound="Callable[..., Any] | property")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.ops.attention import attention, attention_backward, problem
+from pylayers.operations.attention import attention, attention_backward, problem
 
 Array = Any
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pylayers.autograd import Function, Tensor
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 
 Array = Any
 

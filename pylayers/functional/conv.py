@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 from pylayers.errors import expected
 from pylayers.functional.activation import fused
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.activation import activation_backward
-from pylayers.ops.conv import Geometry, conv, conv_backward
-from pylayers.ops.conv import geometry as checked_geometry
+from pylayers.operations.activation import activation_backward
+from pylayers.operations.conv import Geometry, conv, conv_backward
+from pylayers.operations.conv import geometry as checked_geometry
 
 Array = Any
 

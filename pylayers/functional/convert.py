@@ -8,7 +8,7 @@ from typing import Any
 from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.functional.array import tensor_method
-from pylayers.ops.array import cast, quiet, to_device
+from pylayers.operations.array import cast, quiet, to_device
 
 Array = Any
 

@@ -9,9 +9,9 @@ from pylayers import random
 from pylayers.autograd import Function, Tensor
 from pylayers.functional.activation import refuse_inplace
 from pylayers.functional.shape import as_tensor
-from pylayers.ops import checks
-from pylayers.ops.dropout import dropout as drop
-from pylayers.ops.dropout import words_used
+from pylayers.operations import checks
+from pylayers.operations.dropout import dropout as drop
+from pylayers.operations.dropout import words_used
 
 Array = Any
 

@@ -11,7 +11,7 @@ from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import operator, tensor_method
-from pylayers.ops.array import as_operand, elementwise
+from pylayers.operations.array import as_operand, elementwise
 
 Array = Any
 

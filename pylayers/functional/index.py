@@ -11,8 +11,8 @@ from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
-from pylayers.ops import checks
-from pylayers.ops.array import accumulator, as_operand, cast, is_number, sum_to
+from pylayers.operations import checks
+from pylayers.operations.array import accumulator, as_operand, cast, is_number, sum_to
 
 Array = Any
 

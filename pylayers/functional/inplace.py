@@ -14,7 +14,7 @@ from pylayers.errors import expected
 from pylayers.functional import array as arithmetic
 from pylayers.functional.index import SetItem, masked_fill, plain_index
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.array import quiet
+from pylayers.operations.array import quiet
 from pylayers.random import Generator, default_generator
 
 Array = Any

@@ -13,8 +13,8 @@ from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.index import getitem
 from pylayers.functional.shape import as_tensor, sizes, unsqueeze
-from pylayers.ops import checks
-from pylayers.ops.array import cast
+from pylayers.operations import checks
+from pylayers.operations.array import cast
 
 Array = Any
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Function, Tensor
-from pylayers.backends.protocol import Loss, Reduction
+from pylayers.backends.contract import Loss, Reduction
 from pylayers.functional.shape import as_tensor
 from pylayers.functional.softmax import log_softmax
-from pylayers.ops import checks
-from pylayers.ops.cross_entropy import REDUCTIONS, class_axis, cross_entropy_backward
-from pylayers.ops.cross_entropy import cross_entropy as row_losses
-from pylayers.ops.loss import Elementwise, elementwise_loss, elementwise_loss_backward
+from pylayers.operations import checks
+from pylayers.operations.cross_entropy import REDUCTIONS, class_axis, cross_entropy_backward
+from pylayers.operations.cross_entropy import cross_entropy as row_losses
+from pylayers.operations.loss import Elementwise, elementwise_loss, elementwise_loss_backward
 
 Array = Any
 

@@ -9,8 +9,8 @@ from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import operator, tensor_method
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.array import as_operand
-from pylayers.ops.einsum import (
+from pylayers.operations.array import as_operand
+from pylayers.operations.einsum import (
     Arithmetic,
     contract,
     contract_backward,
@@ -19,8 +19,8 @@ from pylayers.ops.einsum import (
     parse,
     require_equation,
 )
-from pylayers.ops.matmul import add_matmul, add_matmul_backward, is_integer, matmul_backward
-from pylayers.ops.matmul import matmul as multiply
+from pylayers.operations.matmul import add_matmul, add_matmul_backward, is_integer, matmul_backward
+from pylayers.operations.matmul import matmul as multiply
 
 Array = Any
 

@@ -11,8 +11,8 @@ from pylayers.functional.array import maximum, minimum, tensor_method
 from pylayers.functional.index import TakeAlongAxis
 from pylayers.functional.reduce import Axes, axes_of, kept_shape
 from pylayers.functional.shape import as_tensor, squeeze
-from pylayers.ops import checks
-from pylayers.ops.array import cast, quiet
+from pylayers.operations import checks
+from pylayers.operations.array import cast, quiet
 
 Array = Any
 

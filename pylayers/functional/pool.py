@@ -6,7 +6,7 @@ from typing import Any
 
 from pylayers.autograd import Function, Tensor
 from pylayers.functional.conv import batched
-from pylayers.ops.pool import Window, average_pool, average_pool_backward, max_pool, max_pool_backward, window
+from pylayers.operations.pool import Window, average_pool, average_pool_backward, max_pool, max_pool_backward, window
 
 Array = Any
 

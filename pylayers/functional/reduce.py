@@ -12,8 +12,8 @@ from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
-from pylayers.ops import checks
-from pylayers.ops.array import accumulator, cast, quiet
+from pylayers.operations import checks
+from pylayers.operations.array import accumulator, cast, quiet
 
 Array = Any
 Axes = tuple[int, ...]

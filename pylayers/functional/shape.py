@@ -9,8 +9,8 @@ from pylayers import arrays
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
-from pylayers.ops import checks
-from pylayers.ops.array import ShapeError, as_operand
+from pylayers.operations import checks
+from pylayers.operations.array import ShapeError, as_operand
 
 Array = Any
 

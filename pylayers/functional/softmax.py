@@ -8,8 +8,8 @@ from typing import Any
 from pylayers.autograd import Function, Tensor
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.softmax import softmax as normalize
-from pylayers.ops.softmax import softmax_backward
+from pylayers.operations.softmax import softmax as normalize
+from pylayers.operations.softmax import softmax_backward
 
 Array = Any
 

@@ -12,11 +12,11 @@ import numpy as np
 
 from pylayers import arrays
 from pylayers.autograd import Function, Tensor
-from pylayers.backends.protocol import Reduction
+from pylayers.backends.contract import Reduction
 from pylayers.errors import expected
 from pylayers.functional.loss import CrossEntropy
 from pylayers.keras.registry import find
-from pylayers.ops.cross_entropy import check_labels
+from pylayers.operations.cross_entropy import check_labels
 
 Array = Any
 Formula = Callable[[Any, Array, Array], tuple[Array, Array]]  # (namespace, x, y) -> loss (rows,), gradient (rows, n)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
 from pylayers.functional.activation import refuse_inplace
+from pylayers.nn import functional
 from pylayers.nn.module import Module
 
 

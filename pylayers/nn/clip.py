@@ -9,8 +9,8 @@ import numpy as np
 
 from pylayers import arrays
 from pylayers.autograd import Tensor, increment_version
-from pylayers.ops import checks
-from pylayers.ops.gradient_norm import gradient_norm
+from pylayers.operations import checks
+from pylayers.operations.gradient_norm import gradient_norm
 
 
 def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0) -> Tensor:

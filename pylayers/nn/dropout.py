@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
 from pylayers.functional.activation import refuse_inplace
+from pylayers.nn import functional
 from pylayers.nn.module import Module
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 
 class Dropout(Module):

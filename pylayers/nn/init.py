@@ -12,8 +12,8 @@ from pylayers import creation
 from pylayers.autograd import Tensor, increment_version
 from pylayers.errors import expected
 from pylayers.nn.parameter import Parameter
-from pylayers.ops import checks
-from pylayers.ops.array import to_device
+from pylayers.operations import checks
+from pylayers.operations.array import to_device
 from pylayers.random import default_generator
 
 # sqrt of 1 / E[f(z)^2] for z ~ N(0, 1), which keeps the variance through the nonlinearity; torch's table.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor, increment_version
 from pylayers.errors import CheckpointError, expected
-from pylayers.ops.array import as_operand, quiet, to_device
+from pylayers.operations.array import as_operand, quiet, to_device
 
 if TYPE_CHECKING:
     from pylayers.nn.module import Module

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from pylayers.backends.protocol import AdamRates, BiasCorrection
+from pylayers.backends.contract import AdamRates, BiasCorrection
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.adam import adam
+from pylayers.operations import checks
+from pylayers.operations.adam import adam
 from pylayers.optim.optimizer import Group, Optimizer
 
 Array = Any

@@ -14,7 +14,7 @@ from pylayers import arrays
 from pylayers.autograd import Tensor, increment_version
 from pylayers.context import grad_enabled
 from pylayers.errors import expected
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 Group = dict[str, Any]

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import SgdRates
-from pylayers.ops import checks
-from pylayers.ops.sgd import sgd
+from pylayers.backends.contract import SgdRates
+from pylayers.operations import checks
+from pylayers.operations.sgd import sgd
 from pylayers.optim.optimizer import Group, Optimizer
 
 Array = Any

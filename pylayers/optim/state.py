@@ -10,8 +10,8 @@ import numpy as np
 from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor
 from pylayers.errors import CheckpointError
-from pylayers.ops import checks
-from pylayers.ops.array import as_operand, to_device
+from pylayers.operations import checks
+from pylayers.operations.array import as_operand, to_device
 
 if TYPE_CHECKING:
     from pylayers.optim.optimizer import Group, Optimizer

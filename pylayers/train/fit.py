@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pylayers import arrays, functional, nn
+import pylayers.nn.functional as F
+from pylayers import arrays, nn
 from pylayers.autograd import Tensor, no_grad
 from pylayers.data.images import Images
 from pylayers.errors import expected
@@ -87,7 +88,7 @@ def fit(
 
 def _step(model: nn.Module, optimizer: Any, x: np.ndarray, y: np.ndarray, device: str) -> tuple[float, int]:
     logits = model(_on(device, x))
-    loss = functional.cross_entropy(logits, _on(device, y))
+    loss = F.cross_entropy(logits, _on(device, y))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -102,7 +103,7 @@ def evaluate(model: nn.Module, x: np.ndarray, y: np.ndarray, device: str = "cpu"
         for first in range(0, len(x), TEST_BATCH):
             labels = y[first : first + TEST_BATCH]
             logits = model(_on(device, x[first : first + TEST_BATCH]))
-            total_loss += functional.cross_entropy(logits, _on(device, labels)).item() * len(labels)
+            total_loss += F.cross_entropy(logits, _on(device, labels)).item() * len(labels)
             correct += _right(logits, labels)
     return total_loss / len(x), correct / len(x)
 
