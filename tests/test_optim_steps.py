@@ -18,7 +18,7 @@ import pylayers.optim as optim
 from pylayers import nn, ops
 from pylayers.autograd import Tensor
 from pylayers.backends.contract import AdamRates, SgdRates
-from pylayers.ops import tensor_lists
+from pylayers.operations import tensor_lists
 
 BAD_OPTIONS = [
     *(("SGD", "lr", x) for x in (math.nan, -1.0, math.inf, "0.1", None)),

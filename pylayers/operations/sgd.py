@@ -25,7 +25,7 @@ def sgd(
     lr (g + momentum b) with `nesterov` (torch.optim.SGD). `momenta` holds b, or None for a tensor without one, whose
     b is g.
 
-    `steps`, which here count the steps that b has taken, `norm` and `known` as in `pylayers.ops.adam.adam`.
+    `steps`, which here count the steps that b has taken, `norm` and `known` as in `pylayers.operations.adam.adam`.
     """
     check_step("sgd", gradients, steps, {"parameters": parameters, "momenta": momenta}, known)
     if not parameters:

@@ -147,9 +147,10 @@ class Optimizer:
             home = arrays.library(parameter.array)
             state["steps"] = home.empty((2,), np.dtype(np.int32), parameter.device)
             state["steps"][...] = 0
-        for name in missing[missing[:1] == ["steps"] :]:
-            state[name] = arrays.empty_like(parameter.array)
-            state[name][...] = 0
+        for name in missing:
+            if name != "steps":
+                state[name] = arrays.empty_like(parameter.array)
+                state[name][...] = 0
         return state
 
     def _numbered(self) -> list[Tensor]:

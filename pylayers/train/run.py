@@ -71,7 +71,7 @@ def run(options: Options) -> int:
     if epochs:
         last, seconds = epochs[-1], sum(epoch.seconds for epoch in epochs)
         out.print(f"[bold]test accuracy {100 * last.test_accuracy:.2f} %[/] after {last.epoch} epochs, {seconds:.1f} s")
-    signal = stopped()
+    signal = stopped() if len(epochs) < options.epochs else None  # after the last step it stopped nothing
     if signal is not None:
         out.print(f"stopped by {signal.name} in epoch {len(epochs) + 1} of {options.epochs}")
     out.print(f"wrote {', '.join(written)} to {escape(str(options.out))}")
