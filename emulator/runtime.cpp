@@ -133,6 +133,7 @@ void bind_runtime(pybind11::module_& m) {
     m.def("drop", [](std::optional<emulator::SiteKey> const& site) {
         site ? emulator::drop(*site) : emulator::restore_sites();
     });
+    m.def("leave_to_one_lane", &emulator::leave_to_one_lane);
     m.def("set_mutant", [](int number) { active_mutant = number; });
     m.def("launches", [] {
         py::list all;

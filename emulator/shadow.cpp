@@ -221,6 +221,21 @@ inline void access(void const* address, int bytes, bool write, void const* instr
 }
 }  // namespace
 
+// Of -fsanitize=alignment (libubsan is not linked): an access to p as to something that lies at larger multiples.
+struct Misaligned {
+    char const* file;
+    uint32_t line, column;
+    void const* type;
+    unsigned char log_alignment, kind;
+};
+extern "C" void __ubsan_handle_type_mismatch_v1(Misaligned const* what, void const* p) {
+    using namespace pylayers::emulator;
+    if (!current) return;
+    group->fail("misaligned address: this access at " + std::string(what->file) + ":" + std::to_string(what->line) +
+                " is to a multiple of " + std::to_string(1 << what->log_alignment) + " bytes, got one off by " +
+                std::to_string(reinterpret_cast<std::uintptr_t>(p) % (1u << what->log_alignment)));
+}
+
 #define HOOK(name, bytes, write) \
     extern "C" void __tsan_##name(void* p) { access(p, bytes, write, __builtin_return_address(0)); }
 #define HOOKS(bytes)                          \

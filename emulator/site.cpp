@@ -70,9 +70,10 @@ void clear_sites() {
 }
 
 void drop(SiteKey const& key) { intern(key).dropped = true; }
+void leave_to_one_lane(SiteKey const& key) { intern(key).of_one_lane = true; }
 
 void restore_sites() {
-    for (auto& [key, site] : known) site.dropped = false;
+    for (auto& [key, site] : known) site.dropped = site.of_one_lane = false;
 }
 
 }  // namespace pylayers::emulator

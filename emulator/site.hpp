@@ -13,10 +13,11 @@ namespace pylayers::emulator {
 struct Site {
     std::string kernel;
     std::string instruction;
-    std::string where;     // "kernels/norm.cuh:41:9"
-    uint32_t number = 0;   // among all sites
-    bool dropped = false;  // the instruction does nothing here
-    int64_t visits = 0;    // where it synchronises
+    std::string where;         // "kernels/norm.cuh:41:9"
+    uint32_t number = 0;       // among all sites
+    bool dropped = false;      // the instruction does nothing here
+    bool of_one_lane = false;  // it does nothing for all lanes of a warp but the first
+    int64_t visits = 0;        // where it synchronises
 };
 
 // "sync_block at kernels/norm.cuh:41:9"
@@ -45,6 +46,8 @@ using SiteKey = std::tuple<std::string, std::string, std::string>;  // kernel, i
 std::vector<Site> sites();
 void clear_sites();
 void drop(SiteKey const& key);
+// For all lanes but the first of each warp.
+void leave_to_one_lane(SiteKey const& key);
 void restore_sites();
 
 }  // namespace pylayers::emulator

@@ -93,7 +93,7 @@ void begin_store(Source const& to, TmaStore how, uint32_t offset, int bytes, Sit
 
 void fence_proxy_async(Where where) {
     Site& site = emulator::visit("fence_proxy_async", where);
-    if (site.dropped) return;
+    if (site.dropped || (site.of_one_lane && detail::lane() != 0)) return;
     emulator::need_target(site);
     current->fenced = true;
     race::fence_proxy(*current);

@@ -195,6 +195,17 @@ def dropped(site: Site, module: types.ModuleType | None = None) -> Iterator[None
 
 
 @contextlib.contextmanager
+def by_one_lane(site: Site, module: types.ModuleType | None = None) -> Iterator[None]:
+    """Lets only the first lane of each warp execute the fence at this site: a planted bug."""
+    module = module or loaded()
+    module.leave_to_one_lane(site)
+    try:
+        yield
+    finally:
+        module.drop(None)
+
+
+@contextlib.contextmanager
 def mutant(number: int, module: types.ModuleType | None = None) -> Iterator[None]:
     """Lets this planted bug of ``mutants.py`` act, in a module built with them."""
     module = module or loaded()

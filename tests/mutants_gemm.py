@@ -117,6 +117,7 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("sums[g][i] += part[g][i]", ["sums[g][i] = part[g][i]"]),
     ],
     "core/tile_store.cuh": [
+        ("tma_wait_read<kUnderWay>()", ["tma_wait_read<1>()"]),
         ("fmaf(sums[i], scale, shift)", ["sums[i] * scale", "sums[i] + shift", "fmaf(sums[i], shift, scale)"]),
         ("e.alpha * e.scale_a.at(0) * e.scale_b.at(0)", ["e.alpha", "e.alpha * e.scale_a.at(0)", "1.0f"]),
         ("bias && column < e.n", ["bias != nullptr"]),
@@ -142,7 +143,19 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("p[i * from.column]", ["p[i]"]),
         ("column * e.bias.column", ["column"]),
         (
-            "e.derivative ? v[i] * activation_derivative(other[i], e.activation) : activate(v[i], e.activation)",
+            "load<T>(other, e.residual, place(e.residual, z, row, column), count, e.paired)",
+            ["load<T>(other, e.residual, place(e.residual, z, row, column), count, true)"],
+        ),
+        (
+            "load<T>(other, e.saved, place(e.saved, z, row, column), count, e.paired)",
+            ["load<T>(other, e.saved, place(e.saved, z, row, column), count, true)"],
+        ),
+        (
+            "store<T>(rounded, e.y, place(e.y, z, row, column), count, e.paired)",
+            ["store<T>(rounded, e.y, place(e.y, z, row, column), count, true)"],
+        ),
+        (
+            "e.derivative ? activation_gradient(v[i], other[i], e.activation) : activate(v[i], e.activation)",
             ["activate(v[i], e.activation)", "v[i]", "activate(v[i], Activation::kRelu)"],
         ),
         ("sums[j] += shuffle_xor(sums[j], 16)", ["shuffle_xor(sums[j], 16)"]),
