@@ -28,7 +28,7 @@ EMPTY_WORDS = {
 }
 PEERS_NAMES = {"pylayers/keras/utils.py"}  # public under this name in Keras
 # Modules of the reference that are no family: arithmetic that several share.
-SHARED = {"__init__", "blas", "optimizer", "parallel", "precision", "rows", "windows"}
+SHARED = {"__init__", "blas", "optimizer", "parallel", "precision", "products", "rows", "windows"}
 HOST_ONLY = {"gemm_choices", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_map"}  # a .cu without a kernel
 OPS = {"gemm": "linear"}  # gemm is what linear layers and matmul are made of
 

@@ -9,12 +9,15 @@ import numpy as np
 from pylayers import arrays
 from pylayers.backends.protocol import Activation, Array, Precision
 from pylayers.backends.reference.activation import activate, differentiate
+from pylayers.backends.reference.parallel import elementwise
 from pylayers.backends.reference.precision import cast_to, operation, widened
+from pylayers.backends.reference.products import matmul
+from pylayers.backends.reference.rows import by_rows, ones, row_sum
 from pylayers.backends.sizes import product_dtype
 from pylayers.errors import expected
 
 LONGEST_INT8 = 2**17 - 1  # elements of -128 each whose squares still add up to an int32
-BLOCK = 256  # rows that column_sum adds up at a time
+BLOCK = 256  # rows that a product with ones adds up
 
 
 def blas_matrix(x: Array) -> Array:
@@ -60,13 +63,14 @@ def gemm(
         if scale_b is not None:
             y *= scale_b
         if bias is not None:
-            y += widened(bias)
+            wide = widened(bias)
+            by_rows(lambda y: np.add(y, wide, out=y), y.reshape(-1, y.shape[-1]))
         if residual is not None:
             y += widened(residual) if beta == 1 else beta * widened(residual)
         if activation is not None and saved is not None:
             differentiate(y, y, widened(saved), activation)
         elif activation is not None:
-            activate(y, activation)
+            elementwise(lambda y: activate(y, activation, y), y)
         sums = _column_sum(y.reshape(-1, y.shape[-1], 1)) if column_sums else None
         if y.dtype != dtype:
             y = cast_to(y, dtype)
@@ -89,7 +93,7 @@ def product(a: Array, b: Array) -> Array:
         return integer_product(a, b, dtype)
     y = arrays.library(a).empty((*a.shape[:-1], b.shape[-1]), dtype, arrays.device(a))
     a, b = (blas_matrix(x if x.dtype == dtype else cast_to(x, dtype)) for x in (a, b))
-    np.matmul(a, b, out=y)
+    matmul(a, b, y)
     return y
 
 
@@ -111,10 +115,17 @@ def _column_sum(x: Array) -> Array:
     o, c, i = x.shape
     rows = x.transpose(0, 2, 1)
     if not rows.flags.c_contiguous:
-        rows = x.sum(axis=2)
-    rows = rows.reshape(o * i if rows.ndim == 3 else o, c)
-    # Products with ones are several times quicker than sum(axis=0); in blocks, for rounding grows with their length.
+        planes = x.reshape(o * c, i)
+        rows = np.empty((o * c, 1), x.dtype)
+        by_rows(lambda plane, total: np.copyto(total, row_sum(plane)), planes, rows)
+    sums = by_rows(block_sum, rows.reshape(-1, c) if c else rows.reshape(1, 0))
+    return np.sum([np.zeros(c, x.dtype), *sums], axis=0)
+
+
+def block_sum(rows: Array) -> Array:
+    """The sum of rows (r, c) -> (c,): products with ones, in blocks, for rounding grows with their length."""
     whole = rows.shape[0] // BLOCK * BLOCK
-    ones = np.ones(BLOCK, x.dtype)
-    blocks = np.matmul(ones, rows[:whole].reshape(-1, BLOCK, c)) if whole else np.zeros((0, c), x.dtype)
-    return blocks.sum(axis=0) + ones[: rows.shape[0] - whole] @ rows[whole:]
+    total = ones(rows.shape[0] - whole, rows.dtype) @ rows[whole:]
+    if whole:
+        total += np.matmul(ones(BLOCK, rows.dtype), rows[:whole].reshape(-1, BLOCK, rows.shape[1])).sum(axis=0)
+    return total
