@@ -28,7 +28,7 @@ EMPTY_WORDS = {
 }
 PEERS_NAMES = {"pylayers/keras/utils.py"}  # public under this name in Keras
 # Modules of the reference that are no family: arithmetic that several share.
-SHARED = {"__init__", "blas", "optimizer", "parallel", "precision", "rows", "windows"}
+SHARED = {"__init__", "blas", "optimizer", "parallel", "precision", "products", "rows", "windows"}
 # A .cu without a kernel.
 HOST_ONLY = {"choices", "gemm_call", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_map", "variants"}
 OPS = {"gemm": "linear", "column_sum": "linear"}  # what linear layers are made of

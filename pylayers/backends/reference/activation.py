@@ -15,10 +15,12 @@ GELU_SLOPE = math.sqrt(2 / math.pi)  # Hendrycks and Gimpel, arXiv:1606.08415
 GELU_CUBIC = 0.044715
 
 
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)) without overflow."""
-    e = np.exp(-np.abs(x))
-    return np.where(x < 0, e, 1) / (1 + e)
+def sigmoid(x: Array, y: Array | None = None) -> Array:
+    """y = 1 / (1 + exp(-x)), 0 where exp(-x) overflows."""
+    y = np.negative(x, out=y)
+    np.exp(y, out=y)
+    y += 1
+    return np.divide(1, y, out=y)
 
 
 def normal_cdf(x: Array) -> Array:
@@ -34,21 +36,23 @@ def gelu_tanh_parts(x: Array) -> tuple[Array, Array]:
     return np.tanh(GELU_SLOPE * x * (1 + GELU_CUBIC * square)), GELU_SLOPE * (1 + 3 * GELU_CUBIC * square)
 
 
-def activate(x: Array, activation: Activation) -> None:
-    """x = activation(x), in place."""
+def activate(x: Array, activation: Activation, y: Array) -> None:
+    """y = activation(x); y may be x."""
     if activation == "relu":
-        np.maximum(x, 0, out=x)
+        np.maximum(x, 0, out=y)
     elif activation == "sigmoid":
-        x[...] = sigmoid(x)
+        sigmoid(x, y)
     elif activation == "tanh":
-        np.tanh(x, out=x)
+        np.tanh(x, out=y)
     elif activation == "gelu":
-        x *= normal_cdf(x)
+        np.multiply(x, normal_cdf(x), out=y)
     elif activation == "gelu_tanh":
         tanh, _ = gelu_tanh_parts(x)
-        x *= 0.5 * (1 + tanh)
+        tanh += 1
+        tanh *= 0.5
+        np.multiply(x, tanh, out=y)
     elif activation == "silu":
-        x *= sigmoid(x)
+        np.multiply(x, sigmoid(x), out=y)
     else:
         raise NotImplementedError(f"activation '{activation}' has no reference formula")
 
@@ -87,11 +91,7 @@ def activation_forward(x: Array, activation: Activation) -> Array:
     """As `contract.Backend.activation_forward`."""
     y = arrays.empty_like(x)
 
-    def work(y: Array, x: Array) -> None:
-        y[...] = x
-        activate(y, activation)
-
-    elementwise(work, y, x)
+    elementwise(lambda y, x: activate(x, activation, y), y, x)
     return y
 
 

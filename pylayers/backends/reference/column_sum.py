@@ -6,8 +6,9 @@ import numpy as np
 
 from pylayers.backends.contract import Array
 from pylayers.backends.reference.precision import operation
+from pylayers.backends.reference.rows import by_rows, ones, row_sum
 
-BLOCK = 256  # rows that are added up at a time
+BLOCK = 256  # rows that a product with ones adds up
 
 
 @operation()
@@ -17,14 +18,21 @@ def column_sum(x: Array) -> Array:
 
 
 def sum_columns(x: Array) -> Array:
-    """The same in the dtype of x, without `operation`'s care."""
+    """The same in the dtype of x, without the care of `operation`."""
     o, c, i = x.shape
     rows = x.transpose(0, 2, 1)
     if not rows.flags.c_contiguous:
-        rows = x.sum(axis=2)
-    rows = rows.reshape(o * i if rows.ndim == 3 else o, c)
-    # Products with ones are several times quicker than sum(axis=0); in blocks, for rounding grows with their length.
+        planes = x.reshape(o * c, i)
+        rows = np.empty((o * c, 1), x.dtype)
+        by_rows(lambda plane, total: np.copyto(total, row_sum(plane)), planes, rows)
+    sums = by_rows(block_sum, rows.reshape(-1, c) if c else rows.reshape(1, 0))
+    return np.sum([np.zeros(c, x.dtype), *sums], axis=0)
+
+
+def block_sum(rows: Array) -> Array:
+    """The sum of rows (r, c) -> (c,): products with ones, in blocks, for rounding grows with their length."""
     whole = rows.shape[0] // BLOCK * BLOCK
-    ones = np.ones(BLOCK, x.dtype)
-    blocks = np.matmul(ones, rows[:whole].reshape(-1, BLOCK, c)) if whole else np.zeros((0, c), x.dtype)
-    return blocks.sum(axis=0) + ones[: rows.shape[0] - whole] @ rows[whole:]
+    total = ones(rows.shape[0] - whole, rows.dtype) @ rows[whole:]
+    if whole:
+        total += np.matmul(ones(BLOCK, rows.dtype), rows[:whole].reshape(-1, BLOCK, rows.shape[1])).sum(axis=0)
+    return total

@@ -139,7 +139,7 @@ def conv_forward(
         if bias is not None:
             add_bias(part, bias)
         if activation is not None:
-            activate(part, activation)
+            activate(part, activation, part)
 
     run(work, parts(x.shape[0], max(groups * w.shape[2], w.shape[0] * w.shape[1]) * math.prod(y.shape[2:]), MOST))
     return y

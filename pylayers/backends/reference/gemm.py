@@ -10,7 +10,10 @@ from pylayers import arrays, dtypes
 from pylayers.backends.contract import Activation, Array, Precision
 from pylayers.backends.reference.activation import activate, differentiate
 from pylayers.backends.reference.column_sum import sum_columns
+from pylayers.backends.reference.parallel import elementwise
 from pylayers.backends.reference.precision import cast_to, widened
+from pylayers.backends.reference.products import matmul
+from pylayers.backends.reference.rows import by_rows
 from pylayers.backends.sizes import EIGHT_BITS
 from pylayers.errors import expected
 
@@ -85,13 +88,14 @@ def gemm(
         if scale_b is not None:
             y *= scale_b
         if bias is not None:
-            y += widened(bias)
+            wide = widened(bias)
+            by_rows(lambda y: np.add(y, wide, out=y), y.reshape(-1, y.shape[-1]))
         if residual is not None:
             y += widened(residual) if beta == 1 else beta * widened(residual)
         if activation is not None and saved is not None:
             differentiate(y, y, widened(saved), activation)
         elif activation is not None:
-            activate(y, activation)
+            elementwise(lambda y: activate(y, activation, y), y)
         sums = sum_columns(y.reshape(-1, y.shape[-1], 1)) if column_sums else None
         if y.dtype != dtype:
             y = cast_to(y, dtype)
@@ -114,7 +118,7 @@ def product(a: Array, b: Array) -> Array:
         return integer_product(a, b, dtype)
     y = arrays.library(a).empty((*a.shape[:-1], b.shape[-1]), dtype, arrays.device(a))
     a, b = (blas_matrix(x if x.dtype == dtype else cast_to(x, dtype)) for x in (a, b))
-    np.matmul(a, b, out=y)
+    matmul(a, b, y)
     return y
 
 
