@@ -98,14 +98,14 @@ def our_call(case: Case, x: Arrays) -> Call:
         rates = SgdRates(RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
         def descend() -> Sequence[Array]:
-            ops.sgd(parameters, gradients, moments[0], steps, rates)
+            ops.sgd(parameters, gradients, moments[0], steps, rates, known=True)
             return results
 
         return descend
     adam_rates = AdamRates(RATE, *BETAS, EPS, DECAY, decoupled=case.params["rule"] == "adamw")
 
     def adapt() -> Sequence[Array]:
-        ops.adam(parameters, gradients, moments[0], moments[1], steps, adam_rates)
+        ops.adam(parameters, gradients, moments[0], moments[1], steps, adam_rates, known=True)
         return results
 
     return adapt

@@ -70,4 +70,15 @@ Three layer_norm_backward(Array const& dy, Array const& x, Array const& mean, Ar
     return {g.dx, g.dweight, *g.dbias};
 }
 
+Two rms_norm_forward(Array const& x, OptionalArray const& weight, double eps, Caller const& caller) {
+    Normalized const n = forward("rms_norm_forward", x, weight, {}, eps, false, caller);
+    return {n.y, n.rstd};
+}
+
+Two rms_norm_backward(Array const& dy, Array const& x, Array const& rstd, OptionalArray const& weight,
+                      Caller const& caller) {
+    Gradients const g = backward("rms_norm_backward", dy, x, {}, rstd, weight, caller);
+    return {g.dx, g.dweight};
+}
+
 }  // namespace pylayers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pylayers import dtypes, functional
+from pylayers import dtypes, functional, names
 from pylayers.autograd import (
     Function,
     Tensor,
@@ -17,7 +17,6 @@ from pylayers.autograd import (
 )  # fmt: skip
 from pylayers.context import backend, get_float32_matmul_precision, set_float32_matmul_precision
 from pylayers.creation import (
-    Generator,
     arange,
     as_tensor,
     empty,
@@ -27,7 +26,6 @@ from pylayers.creation import (
     full,
     full_like,
     linspace,
-    manual_seed,
     ones,
     ones_like,
     rand,
@@ -100,9 +98,13 @@ from pylayers.functional.order import amax, amin, argmax, argmin, argsort, max, 
 from pylayers.functional.reduce import all, allclose, any, cumsum, equal, mean, norm, std, sum, var
 from pylayers.functional.shape import flatten, permute, reshape, squeeze, t, transpose, unsqueeze
 from pylayers.functional.softmax import log_softmax, softmax
+from pylayers.random import Generator, get_rng_state, manual_seed, set_rng_state
 from pylayers.serialization import load, save
 
 _SUBMODULES = frozenset(("backends", "benchmarks", "data", "keras", "nn", "ops", "optim", "train"))
+
+
+_ANNOTATIONS = frozenset(("Any", "annotations", "importlib"))
 
 
 def _version() -> str:
@@ -123,8 +125,8 @@ def __getattr__(name: str) -> Any:
         return dtypes.ALIASES[name]
     if name in dtypes.DTYPES:
         return dtypes.DTYPES[name]
-    raise AttributeError(f"module 'pylayers' has no attribute {name!r}")
+    raise names.absent("pylayers", name, __dir__())
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *dtypes.ALIASES, *dtypes.DTYPES})
+    return sorted({*globals().keys() - _ANNOTATIONS, *_SUBMODULES, *dtypes.ALIASES, *dtypes.DTYPES})

@@ -60,7 +60,7 @@ def build(kind: Kind = "plain", mutants: bool = False, name: str = "_emulated") 
         defines = [f"-D{key}={value}" for key, value in options.items()]
         configured = folder / "configured"
         if not configured.exists() or configured.read_text() != "\n".join(defines):
-            _call(_tool("cmake"), "--fresh", "-S", ROOT / "tests/emulator", "-B", folder, "-G", "Ninja", *defines)
+            _call(_tool("cmake"), "--fresh", "-S", ROOT / "emulator", "-B", folder, "-G", "Ninja", *defines)
             configured.write_text("\n".join(defines))
         jobs = os.environ.get("MAX_JOBS", os.cpu_count() or 1)
         _call(_tool("cmake"), "--build", folder, "--target", "mutants" if mutants else name, "-j", jobs)

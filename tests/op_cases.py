@@ -69,6 +69,8 @@ CASES: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "cross_entropy_backward": lambda d: (np.broadcast_to(d(1), (40,)), d(40, 5), d(1)),
     "layer_norm_forward": lambda d: (d(40, 5), d(5), d(5), 1e-5),
     "layer_norm_backward": lambda d: (d(2000, 5), d(2000, 5), d(2000), d(2000), d(5)),
+    "rms_norm_forward": lambda d: (d(40, 5), d(5), 1e-5),
+    "rms_norm_backward": lambda d: (d(2000, 5), d(2000, 5), np.abs(d(2000)), d(5)),
     "attention_forward": lambda d: (d(2, 3, 5, 8), d(2, 3, 7, 8), d(2, 3, 7, 8), d(5, 7), 0.3, 2),
     "attention_backward": lambda d: (
         *(d(2, 3, n, 8) for n in (5, 5, 7, 7, 5)), d(2, 3, 5), d(5, 7), 0.3, 2

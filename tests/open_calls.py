@@ -56,6 +56,8 @@ _CALLS: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "max_pool": lambda d: (d(2, 3, 8, 8), WINDOW),
     "max_pool_backward": lambda d: (POOLED, PLACES, (2, 3, 8, 8), WINDOW),
     "problem": lambda d: (*HEADS, d(5, 7)),
+    "rms_norm": lambda d: (d(6, 5), 5, d(5)),
+    "rms_norm_backward": lambda d: (d(6, 5), d(6, 5), MOMENTS[1], d(5), 5),
     "sgd": lambda d: (TENSORS, [d(5), d(2, 3)], [np.zeros_like(x) for x in TENSORS], steps(), SgdRates(0.1, 0.9)),
     "softmax": lambda d: (d(3, 4), 0),
     "softmax_backward": lambda d: (d(3, 4), d(3, 4), 0, True),

@@ -1,11 +1,11 @@
-"""Layer norm and its gradients, for rows of every length, strides and scales."""
+"""Layer norm, RMS norm and their gradients, for rows of every length, strides and scales."""
 
 from __future__ import annotations
 
 import bounds
 import numpy as np
 import pytest
-from bounds import assert_within, reference, truth
+from bounds import assert_as_good, assert_within, reference, truth
 from layouts import LAYOUTS, Layout, in_turns
 from subject import Subject
 
@@ -26,6 +26,16 @@ def check(on: Subject, x, weight, bias, dy, change: Layout = lambda x: x) -> Non
         allowed = bounds.layer_norm_backward(exact, own, x, dy, moments, weight)
         for name, *parts in zip(("dx", "dweight", "dbias"), got, exact, allowed, strict=True):
             assert_within(*parts, f"{name} {x.shape}")
+
+
+def check_rms(on: Subject, x, weight, dy, change: Layout = lambda x: x) -> None:
+    """RMS norm forward, and backward from the reference's rstd."""
+    forward = [change(a) if a is not None else None for a in (x, weight)] + [1e-5]
+    backward = [change(dy), forward[0], reference.rms_norm_forward(*forward)[1], forward[1]]
+    with np.errstate(all="ignore"):
+        for op, args, factor in (("rms_norm_forward", forward, 2), ("rms_norm_backward", backward, 3)):
+            for got, exact, own in zip(on(op, *args), truth(op, *args), getattr(reference, op)(*args), strict=True):
+                assert_as_good(got, exact, own, factor, f"{op} {x.shape}")
 
 
 def draw(rows: int, n: int, seed: int = 1):
@@ -93,3 +103,23 @@ def test_what_is_not_finite_fills_its_row(on: Subject, bad: float) -> None:
 def test_schedules(scheduled: Subject) -> None:
     for rows, n in [(40, 9), (5, 1100), (1100, 3)]:
         check(scheduled, *draw(rows, n))
+
+
+def test_rms_of_every_length(on: Subject) -> None:
+    for n in [1, 2, 3, 31, 32, 33, 255, 257, 1024, 1025, 1300]:
+        x, weight, _, dy = draw(3, n)
+        check_rms(on, x, weight, dy)
+        check_rms(on, x * np.float32(1e19), None, dy)  # whose squares float32 cannot hold
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rows, n", [(9, 40), (3, 1200), (2100, 7), (0, 5)])
+def test_rms_of_strides(on: Subject, layout: str, rows: int, n: int) -> None:
+    x, weight, _, dy = draw(rows, n)
+    check_rms(on, x, weight, dy, LAYOUTS[layout])
+
+
+def test_rms_schedules(scheduled: Subject) -> None:
+    for rows, n in ((40, 33), (3, 1100)):
+        x, weight, _, dy = draw(rows, n)
+        check_rms(scheduled, x, weight, dy)

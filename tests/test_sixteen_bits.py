@@ -17,7 +17,11 @@ from pylayers.backends.contract import OPS
 
 DTYPES = ("float16", "bfloat16")
 FAMILIES = {"softmax", "norm", "cross_entropy", "pool", "dropout", "activation", "column_sum"}
-IN_FLOAT32 = {"layer_norm_backward": (2, 3), "cross_entropy_backward": (1, 2)}  # what forward left unrounded
+IN_FLOAT32 = {  # what forward left unrounded
+    "layer_norm_backward": (2, 3),
+    "rms_norm_backward": (2,),
+    "cross_entropy_backward": (1, 2),
+}
 OPERATIONS = [name for name, op in OPS.items() if op.family in FAMILIES and set(DTYPES) <= set(op.kernels)]
 
 

@@ -19,6 +19,12 @@ Three layer_norm_forward(Array const& x, OptionalArray const& weight, OptionalAr
 Three layer_norm_backward(Array const& dy, Array const& x, Array const& mean, Array const& rstd,
                           OptionalArray const& weight, Caller const& caller);
 
+// y, rstd
+Two rms_norm_forward(Array const& x, OptionalArray const& weight, double eps, Caller const& caller);
+// dx, dweight
+Two rms_norm_backward(Array const& dy, Array const& x, Array const& rstd, OptionalArray const& weight,
+                      Caller const& caller);
+
 // loss, normalizer, gradient
 std::tuple<NewArray, NewArray, std::optional<NewArray>> cross_entropy_forward(Array const& x, Array const& labels,
                                                                               OptionalArray const& weight,
@@ -36,6 +42,8 @@ inline constexpr auto kRowsOps = std::tuple{
     Op{"softmax_backward", &softmax_backward},
     Op{"layer_norm_forward", &layer_norm_forward},
     Op{"layer_norm_backward", &layer_norm_backward},
+    Op{"rms_norm_forward", &rms_norm_forward},
+    Op{"rms_norm_backward", &rms_norm_backward},
     Op{"cross_entropy_forward", &cross_entropy_forward},
     Op{"cross_entropy_backward", &cross_entropy_backward},
 };

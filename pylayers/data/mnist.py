@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
-import tempfile
-import urllib.error
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 
+from pylayers import atomic
 from pylayers.data.idx import read_idx
 from pylayers.data.images import Images
 from pylayers.data.npz import read_npz
@@ -64,9 +64,11 @@ def load(download: bool = True) -> Arrays:
     reason = "no download was asked for"
     if download:
         try:
-            return read(fetch(_cache()))
-        except (OSError, urllib.error.URLError) as error:
+            content = fetched()
+        except (OSError, http.client.HTTPException) as error:
             reason = f"{URL} cannot be reached ({error})"
+        else:
+            return read(kept(content, _cache()))
     looked = ", ".join(str(folder) for folder in folders)
     raise expected(
         "mnist",
@@ -107,17 +109,22 @@ def _cache() -> Path:
     return (places()[0] if os.environ.get("PYLAYERS_DATA") else Path.home() / ".cache/pylayers/mnist") / NPZ
 
 
-def fetch(target: Path) -> Path:
-    """Downloads ``mnist.npz`` to `target`, which appears only whole and with the right sha256 (else ValueError)."""
+def fetched() -> bytes:
+    """``mnist.npz`` from the network; ValueError unless its sha256 is right."""
     with urllib.request.urlopen(URL, timeout=TIMEOUT) as answer:
         content = answer.read(SIZE + 1)
     digest = hashlib.sha256(content).hexdigest()
     if digest != SHA256:
         raise expected("mnist", "download", f"{SIZE} bytes with sha256 {SHA256}", f"{len(content)} bytes with {digest}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The temporary file lies on the target's own file system, where renaming is atomic.
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        temporary = Path(folder) / target.name
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+    return content
+
+
+def kept(content: bytes, target: Path) -> Path:
+    """Writes what was downloaded, whole or not at all; OSError names the folder if it cannot be written to."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(target, content)
+    except OSError as error:
+        what = "a folder in which the download can be kept"
+        raise expected("mnist", "PYLAYERS_DATA", what, f"{target.parent} ({error})", error=OSError) from error
     return target

@@ -1,10 +1,12 @@
-"""Layer normalisation over the last axes: y = (x - mean) / sqrt(variance + eps) weight + bias, and its gradients."""
+"""Layer and RMS normalisation over the last axes, and their gradients."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 from pylayers import backends
 from pylayers.errors import expected
@@ -22,15 +24,7 @@ def layer_norm(
     Biased variance. TypeError for dtypes that differ, ValueError for shapes that disagree and for eps that is not
     positive.
     """
-    checks.floating("layer_norm", "x", x)
-    shape = normalized("layer_norm", normalized_shape)
-    if x.ndim < len(shape) or tuple(x.shape[x.ndim - len(shape) :]) != shape:
-        raise expected("layer_norm", "x", f"shape (..., {', '.join(map(str, shape))})", x.shape)
-    for name, parameter in (("weight", weight), ("bias", bias)):
-        if parameter is not None:
-            checks.same_dtype("layer_norm", "x", x, name, parameter)
-            checks.shape("layer_norm", name, parameter, shape)
-    eps = checks.number("layer_norm", "eps", eps, math.ulp(0.0), what="a positive number")
+    shape, eps = _checked("layer_norm", x, normalized_shape, {"weight": weight, "bias": bias}, eps)
     flat_weight, flat_bias = (None if p is None else p.reshape(-1) for p in (weight, bias))
     backend = backends.of("layer_norm", x, weight, bias)
     y, mean, rstd = backend.layer_norm_forward(_rows(x, shape), flat_weight, flat_bias, eps)
@@ -47,6 +41,49 @@ def layer_norm_backward(
         _rows(dy, shape), _rows(x, shape), *moments, flat_weight
     )
     return dx.reshape(x.shape), dweight.reshape(shape), dbias.reshape(shape)
+
+
+def rms_norm(
+    x: Array, normalized_shape: object, weight: Array | None = None, eps: float | None = None
+) -> tuple[Array, Array]:
+    """x (..., *normalized_shape), weight of normalized_shape -> y of x's shape, and each row's rstd (rows,).
+
+    y = x / sqrt(mean(x^2) + eps) weight; eps None is the distance of 1 from the next number of what it is computed in,
+    float64 or float32, as in torch. Errors as `layer_norm`.
+    """
+    if eps is None:
+        checks.floating("rms_norm", "x", x)
+        eps = float(np.finfo(np.float64 if x.dtype == np.float64 else np.float32).eps)
+    shape, eps = _checked("rms_norm", x, normalized_shape, {"weight": weight}, eps)
+    flat = None if weight is None else weight.reshape(-1)
+    y, rstd = backends.of("rms_norm", x, weight).rms_norm_forward(_rows(x, shape), flat, eps)
+    return y.reshape(x.shape), rstd
+
+
+def rms_norm_backward(
+    dy: Array, x: Array, rstd: Array, weight: Array | None, normalized_shape: object
+) -> tuple[Array, Array]:
+    """dx of x's shape, dweight of normalized_shape."""
+    shape = normalized("rms_norm", normalized_shape)
+    flat = None if weight is None else weight.reshape(-1)
+    backend = backends.of("rms_norm", dy, x, weight)
+    dx, dweight = backend.rms_norm_backward(_rows(dy, shape), _rows(x, shape), rstd, flat)
+    return dx.reshape(x.shape), dweight.reshape(shape)
+
+
+def _checked(
+    op: str, x: Array, normalized_shape: object, parameters: dict[str, Array | None], eps: float
+) -> tuple[tuple[int, ...], float]:
+    """normalized_shape and eps, once everything agrees."""
+    checks.floating(op, "x", x)
+    shape = normalized(op, normalized_shape)
+    if x.ndim < len(shape) or tuple(x.shape[x.ndim - len(shape) :]) != shape:
+        raise expected(op, "x", f"shape (..., {', '.join(map(str, shape))})", x.shape)
+    for name, parameter in parameters.items():
+        if parameter is not None:
+            checks.same_dtype(op, "x", x, name, parameter)
+            checks.shape(op, name, parameter, shape)
+    return shape, checks.number(op, "eps", eps, math.ulp(0.0), what="a positive number")
 
 
 def normalized(op: str, shape: object) -> tuple[int, ...]:

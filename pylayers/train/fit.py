@@ -41,12 +41,14 @@ def fit(
     schedule: Callable[[float], float] | None = None,
     augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    stop: Callable[[], Any] | None = None,
 ) -> list[Epoch]:
     """Trains a classifier of images in place and returns the record of its epochs.
 
     The model maps float32 (n, C, H, W) to logits (n, classes) and lies on `device`; the optimizer holds its parameters.
     `schedule` gives the factor of the learning rate after a share of the run; `augment` makes each epoch's images from
-    the originals; `on_epoch` hears of each epoch. One seed, one result. FloatingPointError when the loss is not finite.
+    the originals; `on_epoch` hears of each epoch; `stop` is asked before each step and ends the run with a true answer.
+    One seed, one result. FloatingPointError when the loss is not finite.
     """
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if value < 1:
@@ -54,7 +56,7 @@ def fit(
     rng = np.random.default_rng(seed)
     rates = [group["lr"] for group in optimizer.param_groups]
     steps = math.ceil(len(data.x_train) / batch_size)
-    record = []
+    record: list[Epoch] = []
     for epoch in range(1, epochs + 1):
         start = time.perf_counter()
         x = augment(data.x_train, rng) if augment else data.x_train
@@ -62,6 +64,8 @@ def fit(
         model.train()
         total_loss, correct = 0.0, 0
         for step in range(steps):
+            if stop and stop():
+                return record
             if schedule:
                 factor = schedule(((epoch - 1) * steps + step + 1) / (epochs * steps))
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):

@@ -14,9 +14,22 @@ FUTURE = "from __future__ import annotations\n"
 
 # Who stands on whom: a room imports from its own level and below. The package's own __init__ gathers the rooms.
 LEVELS: list[set[str]] = [
-    {"errors", "dtypes", "context", "arrays", "host_memory", "torch_arrays", "exchange", "backends", "info", "data"},
+    {
+        "errors",
+        "dtypes",
+        "context",
+        "atomic",
+        "arrays",
+        "host_memory",
+        "torch_arrays",
+        "exchange",
+        "backends",
+        "info",
+        "data",
+        "names",
+    },
     {"operations", "ops"},
-    {"autograd", "_history", "_tensor", "accumulate", "creation", "grad_mode", "printing"},
+    {"autograd", "_history", "_tensor", "accumulate", "creation", "grad_mode", "printing", "random"},
     {"functional"},
     {"nn", "optim", "serialization"},
     {"keras", "torch", "train", "__init__"},

@@ -62,6 +62,14 @@ class RowOps(Protocol):
     ) -> tuple[Array, Array, Array]:
         """dy, x (rows, n) -> dx (rows, n), dweight (n,), dbias (n,)."""
 
+    @op("norm", kernels=FLOATS)
+    def rms_norm_forward(self, x: Array, weight: Array | None, eps: float) -> tuple[Array, Array]:
+        """x (rows, n), weight (n,) -> y = x rstd weight (rows, n), rstd = 1 / sqrt(mean(x^2) + eps) (rows,)."""
+
+    @op("norm", kernels=FLOATS)
+    def rms_norm_backward(self, dy: Array, x: Array, rstd: Array, weight: Array | None) -> tuple[Array, Array]:
+        """dy, x (rows, n) -> dx (rows, n), dweight (n,)."""
+
     @op("dropout", kernels=FLOATS)
     def dropout(self, x: Array, p: float, seed: int, offset: int) -> Array:
         """y = x * keep / (1 - p), any shape, and its own backward: the same p, seed and offset give the same mask.

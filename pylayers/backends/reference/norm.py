@@ -1,4 +1,4 @@
-"""Layer normalisation of rows: y = (x - mean) rstd weight + bias with rstd = 1 / sqrt(variance + eps)."""
+"""Normalisation of rows: y = (x - mean) rstd weight + bias with rstd = 1 / sqrt(variance + eps), or without mean."""
 
 from __future__ import annotations
 
@@ -72,3 +72,36 @@ def layer_norm_backward(
     sums = by_rows(work, dy, x, mean[:, None], rstd[:, None], dx)
     dweight, dbias = np.sum([np.zeros((2, x.shape[1]), x.dtype), *sums], axis=0)
     return dx, dweight, dbias
+
+
+@operation()
+def rms_norm_forward(x: Array, weight: Array | None, eps: float) -> tuple[Array, Array]:
+    """As `contract.Backend.rms_norm_forward`; rstd of 16-bit rows is float32."""
+
+    def work(x: Array, y: Array, rstd: Array) -> None:
+        rstd[...] = reciprocal_root(x, eps)
+        np.multiply(x, rstd, out=y)
+        if weight is not None:
+            y *= weight
+
+    y, rstd = arrays.empty_like(x), np.empty((x.shape[0], 1), x.dtype)
+    by_rows(work, x, y, rstd)
+    return y, rstd[:, 0]
+
+
+@operation(rounded=2)
+def rms_norm_backward(dy: Array, x: Array, rstd: Array, weight: Array | None) -> tuple[Array, Array]:
+    """As `contract.Backend.rms_norm_backward`."""
+
+    def work(dy: Array, x: Array, rstd: Array, dx: Array) -> Array:
+        normal = x * rstd
+        sums = np.multiply(dy, normal, out=dx).sum(axis=0)
+        dnormal = dy if weight is None else dy * weight
+        normal *= row_dot(dnormal, normal) / x.dtype.type(x.shape[-1])
+        np.subtract(dnormal, normal, out=dx)
+        dx *= rstd
+        return sums
+
+    dx = arrays.empty_like(dy)
+    sums = by_rows(work, dy, x, rstd[:, None], dx)
+    return dx, np.sum([np.zeros(x.shape[1], x.dtype), *sums], axis=0)
