@@ -142,7 +142,7 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("p[i * from.column]", ["p[i]"]),
         ("column * e.bias.column", ["column"]),
         (
-            "e.derivative ? v[i] * activation_derivative(other[i], e.activation) : activate(v[i], e.activation)",
+            "e.derivative ? activation_gradient(v[i], other[i], e.activation) : activate(v[i], e.activation)",
             ["activate(v[i], e.activation)", "v[i]", "activate(v[i], Activation::kRelu)"],
         ),
         ("sums[j] += shuffle_xor(sums[j], 16)", ["shuffle_xor(sums[j], 16)"]),

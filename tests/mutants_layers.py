@@ -53,7 +53,7 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
     ],
     "core/math.cuh": [
         ("x < 0.0f ? 0.0f : x", ["x < 0.0f ? 0.01f * x : x", "x > 0.0f ? x : 0.0f"]),
-        ("s > 0.0f ? 1.0f : 0.0f", ["1.0f", "s > 0.5f ? 1.0f : 0.0f"]),
+        ("s <= 0.0f ? 0.0f : dy", ["dy", "s <= 0.5f ? 0.0f : dy"]),
         ("s * (1.0f - s)", ["s * (1.0f + s)"]),
         ("1.0f - s * s", ["1.0f - s"]),
         ("x * sigmoid(x)", ["sigmoid(x)"]),
@@ -88,7 +88,7 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("label == p.ignore_index", ["false"]),
         ("label >= 0 && label < p.columns", ["label >= 0 && label <= p.columns", "label < p.columns"]),
         ("p.mean ? loss / weight : loss", ["p.mean ? loss / float(p.rows) : loss", "loss"]),
-        ("x[0] * x[1] / x[2]", ["x[0] * x[1]", "x[0] / x[2]"]),
+        ("p.dloss.at(row) / normalizer", ["p.dloss.at(row)", "1.0f / normalizer"]),
         ("x < kSmallestProbability ? kSmallestProbability : x > kLargestProbability ? kLargestProbability : x", ["x"]),
         ("share * (weight_sum * probability - p.class_weight(j))", ["share * (probability - p.class_weight(j))"]),
     ],
@@ -101,8 +101,8 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
             ],
         ),
         ("g_at(j) - g_mean - xhat * g_xhat_mean", ["g_at(j) - g_mean", "g_at(j) - xhat * g_xhat_mean"]),
-        ("(x.at(row, column) - mean[row]) * rstd[row]", ["(x.at(row, column) - mean[row])"]),
-        ("p.weight ? p.dy.at(row, j) * p.weight[j * p.weight_stride] : p.dy.at(row, j)", ["p.dy.at(row, j)"]),
+        ("(x.at(row, column) - (mean ? mean.at(row) : 0.0f)) * rstd.at(row)", ["x.at(row, column) * rstd.at(row)"]),
+        ("p.weight ? p.dy.at(row, j) * p.weight.at(j) : p.dy.at(row, j)", ["p.dy.at(row, j)"]),
     ],
     "attention.cuh": [
         ("limited && j > i + diagonal", ["limited && j >= i + diagonal", "limited && j > i"]),
@@ -119,7 +119,7 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("offset + uint64_t(i) / 4", ["uint64_t(i) / 4", "offset + uint64_t(i)"]),
         ("int(i % 4)", ["int(i % 3)"]),
         ("round < 10", ["round < 9"]),
-        ("x[0] * scale", ["x[0]"]),
+        ("keep ? scale : 0.0f", ["keep ? 1.0f : 0.0f"]),
         ("uint32_t(counter >> 32)", ["0u"]),
     ],
     "tensor_list.cuh": [
