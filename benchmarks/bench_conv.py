@@ -48,9 +48,14 @@ def logical(case: Case, x: dict[str, Any]) -> dict[str, Any]:
     return {key: each.swapaxes(2, 3).swapaxes(1, 2) for key, each in x.items()}
 
 
+def arithmetic(case: Case) -> str:
+    """What the products and sums are computed in, the same for every contender."""
+    return f"{case.dtype} in, float32 sums, {case.dtype} out"
+
+
 def contenders(case: Case, place: Place) -> list[peers.Entry]:
     """Ours, torch, and NumPy or CuPy for the layers that are products."""
-    p, how = case.params, f"{case.dtype} in, float32 sums, {case.dtype} out"
+    p, how = case.params, arithmetic(case)
     library = "torch" if place.name == "cpu" else "torch cuDNN"
     label = library + (" channels last" if p["layout"] == "NHWC" else " contiguous")
     return peers.too_much(case, place) or [

@@ -1,4 +1,4 @@
-"""Times every row of a variant table on the family's cases: `python -m benchmarks.tune gemm --out FILE --minutes 9`.
+"""Times every row of a family's variant tables on its cases: `python -m benchmarks.tune gemm --out FILE --minutes 9`.
 
 A case gives every variant that its plan accepts, with its useful numbers of splits, the same arrays, in turns, and
 judges them as the benchmark does. Every sample is kept. ``--write`` makes the table that the plan reads of this and of
@@ -11,29 +11,31 @@ import argparse
 import dataclasses
 import sys
 import time
+import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from pylayers import backends
+from pylayers import backends, ops
 from pylayers.errors import expected
 
-from . import bench_gemm, choices, gpu_stages, measure, places, roofline
+from . import bench_conv, bench_gemm, choices, gpu_stages, measure, places, roofline
 from .family import Absent, Arrays, Call, Case, Contender, Deviation, Family, Place
 from .results import Record, append, read
 
-# The most valuable first: what networks are made of, then squares, then what is rare.
-VALUE = ("Llama", "square", "vocabulary", "batched", "layout", "skinny", "odd", "tiny")
+# How groups of cases begin, the most valuable first: what networks are made of, then squares, then what is rare.
+VALUE = ("Llama", "ResNet", "ConvNeXt", "square", "vocabulary", "batched", "layout", "skinny", "odd", "tiny")
 SETTINGS = measure.Settings(rounds=9, sample_s=1e-3, case_s=3.0)
 
 
-def cases(quick: bool = False) -> list[Case]:
-    """The plain products, the most valuable first; a table knows no epilogue."""
-    plain = [case for case in bench_gemm.cases if not case.params["epilogue"] and (case.quick or not quick)]
-    return sorted(
-        plain, key=lambda c: next((i for i, word in enumerate(VALUE) if c.group.startswith(word)), len(VALUE))
-    )
+class Tuned(NamedTuple):
+    """A family that has tables of variants, and how its cases are planned and called."""
+
+    bench: Any  # its benchmark
+    arithmetic: Callable[[Case], str]
+    question: Callable[[Case, Arrays], dict[str, Any]]  # what the plan is asked
+    call: Callable[[Any, Case, Arrays, str], Call]  # of the backend, by this variant
 
 
 def precision(case: Case) -> str:
@@ -41,10 +43,55 @@ def precision(case: Case) -> str:
     return "tf32" if case.dtype == "tf32" else "float32"
 
 
-def question(case: Case, x: Arrays) -> dict[str, Any]:
-    """What the plan is asked: a (batches, m, k), b (batches, k, n) and the precision."""
+def gemm_question(case: Case, x: Arrays) -> dict[str, Any]:
+    """a (batches, m, k), b (batches, k, n) and the precision."""
     a, b = bench_gemm.matrices(case, x)
-    return {"operands": [a[None], b[None]] if a.ndim == 2 else [a, b], "precision": precision(case)}
+    operands = [a[None], b[None]] if a.ndim == 2 else [a, b]
+    return {"family": "gemm", "operands": operands, "precision": precision(case)}
+
+
+def gemm_call(native: Any, case: Case, x: Arrays, variant: str) -> Call:
+    """a b, scaled where the case says so."""
+    a, b = bench_gemm.matrices(case, x)
+    named = {"precision": precision(case), "variant": variant, **{key: x.get(key) for key in ("scale_a", "scale_b")}}
+    return lambda: (native.gemm(a, b, **named),)
+
+
+def conv_question(case: Case, x: Arrays) -> dict[str, Any]:
+    """x, weight and y, of which only the shape counts."""
+    x = bench_conv.logical(case, x)
+    n, k = x["x"].shape[0], x["weight"].shape[0]
+    y = types.SimpleNamespace(
+        data=types.SimpleNamespace(ptr=0, device_id=0),
+        dtype=x["x"].dtype, shape=(n, k, *bench_conv.out_size(case)), strides=x["x"].strides,
+    )  # fmt: skip
+    return {"family": bench_conv.OPS[case.params["direction"]], "operands": [x["x"], x["weight"], y]}
+
+
+def conv_call(native: Any, case: Case, x: Arrays, variant: str) -> Call:
+    """The case's direction."""
+    p, x = case.params, bench_conv.logical(case, x)
+    how = ops.geometry(x["weight"], p["stride"], p["padding"], 1, p["groups"]).arguments
+    if p["direction"] == "forward":
+        return lambda: (native.conv_forward(x["x"], x["weight"], None, *how, None, variant=variant),)
+    if p["direction"] == "input gradient":
+        return lambda: (native.conv_input_gradient(x["dy"], x["weight"], x["x"].shape, *how, variant=variant),)
+    return lambda: (native.conv_weight_gradient(x["dy"], x["x"], x["weight"].shape, *how, variant=variant),)
+
+
+FAMILIES = {
+    "gemm": Tuned(bench_gemm, bench_gemm.arithmetic, gemm_question, gemm_call),
+    "conv": Tuned(bench_conv, bench_conv.arithmetic, conv_question, conv_call),
+}
+
+
+def cases(family: str, quick: bool = False) -> list[Case]:
+    """Those without an epilogue, of which a table knows nothing; the most valuable first."""
+    every = FAMILIES[family].bench.cases
+    plain = [case for case in every if not case.params.get("epilogue") and (case.quick or not quick)]
+    return sorted(
+        plain, key=lambda c: next((i for i, word in enumerate(VALUE) if c.group.startswith(word)), len(VALUE))
+    )
 
 
 def canonical(variant: str) -> str:
@@ -55,61 +102,49 @@ def canonical(variant: str) -> str:
 class Variants:
     """The family with each variant as a contender."""
 
-    name, changed = "tune gemm", bench_gemm.changed
-
-    def __init__(self, quick: bool) -> None:
-        self.cases = [dataclasses.replace(case, family=self.name) for case in cases(quick)]
+    def __init__(self, family: str, quick: bool) -> None:
+        self.tuned = FAMILIES[family]
+        self.name, self.changed = f"tune {family}", self.tuned.bench.changed
+        self.cases = [dataclasses.replace(case, family=self.name) for case in cases(family, quick)]
         self.problems: dict[str, tuple[Any, ...]] = {}  # of each case, in the words of its plan
 
     def inputs(self, case: Case, place: Place) -> Arrays:
-        return bench_gemm.inputs(case, place)
+        return cast(Arrays, self.tuned.bench.inputs(case, place))
 
     def contenders(self, case: Case, place: Place) -> list[Contender | Absent]:
         """The plan's own choice first."""
         native: Any = backends.load(place.backend)
-        asked = question(case, bench_gemm.inputs(case, place)) | {"spec": native.module.device_spec(0)}
-        how, gemm = bench_gemm.arithmetic(case), native.gemm
+        asked = self.tuned.question(case, self.inputs(case, place)) | {"spec": native.module.device_spec(0)}
+        how, call = self.tuned.arithmetic(case), self.tuned.call
 
         def entry(label: str, variant: str) -> Contender:
-            def prepare(arrays: Arrays) -> Call:
-                left, right = bench_gemm.matrices(case, arrays)
-                scales = {key: arrays.get(key) for key in ("scale_a", "scale_b")}
-                named = {"precision": precision(case), "variant": variant, **scales}
-                return lambda: (gemm(left, right, **named),)
-
-            return Contender(label, "", how, prepare, ours=True)
+            return Contender(label, "", how, lambda arrays: call(native, case, arrays, variant), ours=True)
 
         try:
             plan = model(native.module, asked)
         except NotImplementedError as error:
             return [Absent(choices.OWN, str(error), ours=True)]
         own, self.problems[case.name] = canonical(plan.variant), plan.problem
-        others = [v for v in possible(native.module, asked) if v != own]
+        others = [v for v in native.module.possible_variants(**asked) if v != own]
         return [entry(f"{own} ({choices.OWN})", own), *(entry(variant, variant) for variant in others)]
 
     def deviation(self, case: Case, place: Place, inputs: Arrays, results: Sequence[Any]) -> Deviation:
-        return bench_gemm.deviation(case, place, inputs, results)
+        return cast(Deviation, self.tuned.bench.deviation(case, place, inputs, results))
 
 
 def model(module: Any, asked: dict[str, Any]) -> Any:
     """The plan as if nothing had been measured before."""
-    return module.plan("gemm", measured=[], **asked)
+    return module.plan(measured=[], **asked)
 
 
-def possible(module: Any, asked: dict[str, Any]) -> list[str]:
-    """What is worth measuring, each as "name*splits"."""
-    names: list[str] = module.possible_variants("gemm", **asked)
-    return names
-
-
-def tune(device: str, seconds: float, quick: bool, sink: Callable[[Record], None]) -> None:
+def tune(name: str, device: str, seconds: float, quick: bool, sink: Callable[[Record], None]) -> None:
     """Measures case after case until the time is up."""
     deadline = time.monotonic() + seconds
     facts = gpu_stages.facts(device)
     place, _ = places.open_place(device, seed=0)
     native: Any = backends.load(place.backend)
     sink(facts | {"capability": native.module.device_spec(0).capability})
-    family = Variants(quick)
+    family = Variants(name, quick)
     ceilings = roofline.Roofline(place).measure()
     sink(ceilings.record())
     for number, case in enumerate(family.cases):
@@ -131,7 +166,7 @@ def tune(device: str, seconds: float, quick: bool, sink: Callable[[Record], None
 def main() -> int:
     """0; the choices are written where that was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tune", description=__doc__)
-    parser.add_argument("family", help="gemm, the family with a table of variants and choices")
+    parser.add_argument("family", choices=FAMILIES, help="what has tables of variants")
     parser.add_argument("--out", type=Path, metavar="FILE", help="measure, and add the lines to this file")
     parser.add_argument("--minutes", type=float, default=9.0, help="when measuring has to be over")
     parser.add_argument("--device", choices=["cuda", "emulated"], default="cuda", help="emulated: a rehearsal")
@@ -139,10 +174,8 @@ def main() -> int:
     parser.add_argument("--from", type=Path, nargs="*", default=[], dest="files", help="earlier files, oldest first")
     parser.add_argument("--write", type=Path, nargs="?", const=choices.TABLE, metavar="TABLE", help="make the table")
     given = parser.parse_args()
-    if given.family != "gemm":
-        raise expected("tune", "family", "gemm, the family with a table of variants", repr(given.family))
     if given.out is not None:
-        tune(given.device, 60 * given.minutes, given.quick, lambda record: append(given.out, [record]))
+        tune(given.family, given.device, 60 * given.minutes, given.quick, lambda record: append(given.out, [record]))
     if given.write is not None:
         files = [read(path) for path in [*given.files, *([given.out] if given.out else [])]]
         measured_on = {header["device"] for results in files for header in results.of("header")}

@@ -113,11 +113,11 @@ template <class Direction> struct ConvProblem : ProductSizes {
         return kSimtVariants<ConvProblem, StartConvSimt<Direction>>;
     }
     std::span<Variant<ConvProblem> const> variants() const { return table(); }
-    // Its taps, and which dimension of the images is dense.
+    // Dtype, taps, and which dimension of the images is dense.
     std::string key() const {
         bool const last = conv.x.strides[1] == 1 && conv.x.shape[1] > 1;
-        return std::to_string(conv.weight.shape[2]) + "x" + std::to_string(conv.weight.shape[3]) +
-               (last ? " channels_last" : " channels_first");
+        return std::string(info(conv.x.dtype).name) + " " + std::to_string(conv.weight.shape[2]) + "x" +
+               std::to_string(conv.weight.shape[3]) + (last ? " channels_last" : " channels_first");
     }
     std::string operands() const { return to_string(conv.x) + " and " + to_string(conv.weight); }
     std::optional<ConvProblem> stricter() const { return {}; }

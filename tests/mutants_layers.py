@@ -75,6 +75,8 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
     "core/rows.cuh": [
         ("row < rows", ["row + 1 < rows", "row <= rows"]),
         ("block_count() * kRowsPerBlock", ["block_count()"]),
+        ("data[i * stride]", ["data[i]"]),
+        ("to_float(data[row * row_stride + column * column_stride])", ["to_float(data[row * row_stride + column])"]),
     ],
     "column_sum.cuh": [
         (
@@ -98,8 +100,12 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("label >= 0 && label < p.columns", ["label >= 0 && label <= p.columns", "label < p.columns"]),
         ("p.mean ? loss / weight : loss", ["p.mean ? loss / float(p.rows) : loss", "loss"]),
         (
-            "x[0] * (x[2] == 0.0f ? 0.0f : x[1] / x[2])",
-            ["x[0] * x[1]", "x[0] / x[2]", "x[0] * (x[1] / x[2])", "x[0] == 0.0f ? 0.0f : x[0] * (x[1] / x[2])"],
+            "normalizer == 0.0f ? 0.0f : p.dloss.at(row) / normalizer",
+            ["p.dloss.at(row)", "1.0f / normalizer", "p.dloss.at(row) / normalizer"],
+        ),
+        (
+            "p.gradient.at(row, j) * scale",
+            ["p.gradient.at(row, j) == 0.0f ? 0.0f : p.gradient.at(row, j) * scale", "scale"],
         ),
         ("x < kSmallestProbability ? kSmallestProbability : x > kLargestProbability ? kLargestProbability : x", ["x"]),
         ("share * (weight_sum * probability - p.class_weight(j))", ["share * (probability - p.class_weight(j))"]),
@@ -114,12 +120,13 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ),
         ("squares == INFINITY", ["false"]),
         ("kShrink * (p.x.at(row, j) - mean)", ["p.x.at(row, j) - mean"]),
-        ("p.bias[j * p.bias_stride]", ["p.bias[j]", "p.bias[j * p.weight_stride]"]),
-        ("y *= p.weight[j * p.weight_stride]", ["y *= p.weight[j]", "y *= p.weight[j * p.bias_stride]"]),
+        ("y += p.bias.at(j)", ["y += to_float(p.bias.data[j])", "y += to_float(p.bias.data[j * p.weight.stride])"]),
+        ("y *= p.weight.at(j)", ["y *= 1.0f", "y *= to_float(p.weight.data[j * p.bias.stride])"]),
+        ("p.mean ? p.mean.at(row) : 0.0f", ["p.rstd.at(row)"]),
         ("g * ((p.x.at(row, j) - mean) * rstd)", ["g * (p.x.at(row, j) - mean)"]),
         ("g_at(j) - g_mean - xhat * g_xhat_mean", ["g_at(j) - g_mean", "g_at(j) - xhat * g_xhat_mean"]),
-        ("(x.at(row, column) - mean[row]) * rstd[row]", ["(x.at(row, column) - mean[row])"]),
-        ("p.weight ? p.dy.at(row, j) * p.weight[j * p.weight_stride] : p.dy.at(row, j)", ["p.dy.at(row, j)"]),
+        ("(x.at(row, column) - (mean ? mean.at(row) : 0.0f)) * rstd.at(row)", ["x.at(row, column) * rstd.at(row)"]),
+        ("p.weight ? p.dy.at(row, j) * p.weight.at(j) : p.dy.at(row, j)", ["p.dy.at(row, j)"]),
     ],
     "attention.cuh": [
         ("limited && j > i + diagonal", ["limited && j >= i + diagonal", "limited && j > i"]),

@@ -179,6 +179,8 @@ def norm(on: Subject) -> None:
         test_norm.check(on, *test_norm.draw(rows, n))
     test_norm.check(on, *test_norm.draw(9, 40), in_turns("channels_last"))
     test_norm.test_rows_whose_squares_float32_cannot_hold(on, 16, 110)
+    x, weight, _, dy = test_norm.draw(9, 40)
+    test_norm.check_rms(on, x, weight, dy)
 
 
 def attention(on: Subject) -> None:

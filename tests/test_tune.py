@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from result_records import row
 
-from benchmarks import bench_gemm, choices, places, tune
+from benchmarks import choices, places, tune
 from benchmarks.results import Results, append
 
 TYPES = ("gemm", 90, "bfloat16 bfloat16 float32 rows columns")
@@ -61,27 +61,33 @@ class Untouched(places.HostPlace):
         return np.empty(shape, places.dtypes.DTYPES[dtype]) if math.prod(shape) > 1 else np.ones(shape, dtype)
 
 
-def test_the_plan_takes_what_was_measured() -> None:
-    """For every case the row that tuning would write: it names the problem as the plan does."""
+@pytest.mark.parametrize("family", tune.FAMILIES)
+def test_the_plan_takes_what_was_measured(family: str) -> None:
+    """For every case the row that tuning would write: the plan says which problem it is of."""
     module, place, tried = emulated.load(), Untouched(), 0
     spec = module.device_spec(0)
-    for case in tune.cases():
+    for case in tune.cases(family):
         if case.dtype == "int8" and case.bytes > 1 << 20:
             continue  # drawn as int64
-        x = bench_gemm.inputs(case, place)
-        asked = tune.question(case, x) | {"spec": spec}
+        asked = tune.FAMILIES[family].question(case, tune.FAMILIES[family].bench.inputs(case, place)) | {"spec": spec}
+        if family == "conv" and case.dtype != "float32":
+            with pytest.raises(NotImplementedError, match="expected float32"):
+                tune.model(module, asked)
+            continue
         plan = tune.model(module, asked)
-        for variant in [v for v in tune.possible(module, asked) if v != tune.canonical(plan.variant)][:2]:
-            chosen = module.plan("gemm", measured=[(*plan.problem, variant)], **asked)
+        for variant in [v for v in module.possible_variants(**asked) if v != tune.canonical(plan.variant)][:2]:
+            chosen = module.plan(measured=[(*plan.problem, variant)], **asked)
             assert tune.canonical(chosen.variant) == variant, f"{case.name} {plan.problem}"
             tried += 1
     assert tried > 100
 
 
-def test_every_variant_of_a_case_is_right() -> None:
+@pytest.mark.parametrize("name", tune.FAMILIES)
+def test_every_variant_of_a_case_is_right(name: str) -> None:
     emulated.load()
-    place, family = places.HostPlace("emulated"), tune.Variants(quick=True)
-    for case in [case for case in family.cases if case.group == "tiny"][:3]:
+    place, family = places.HostPlace("emulated"), tune.Variants(name, quick=True)
+    small = sorted((case for case in family.cases if case.dtype == "float32"), key=lambda case: case.flop)
+    for case in [case for case in family.cases if case.group == "tiny"][:3] + small[:3]:
         entries = family.contenders(case, place)
         assert choices.OWN in entries[0].name and len({entry.name for entry in entries}) == len(entries)
         x = family.inputs(case, place)
@@ -91,7 +97,9 @@ def test_every_variant_of_a_case_is_right() -> None:
             assert family.deviation(case, place, x, results).ratio <= 1, entry.name
 
 
-def test_only_measurements_reach_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_measurements_reach_the_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     append(tmp_path / "t.jsonl", [{"kind": "header", "device": "emulated", "capability": 90}])
     text = choices.TABLE.read_text()
     monkeypatch.setattr(sys, "argv", ["tune", "gemm", "--from", str(tmp_path / "t.jsonl"), "--write"])
@@ -99,5 +107,6 @@ def test_only_measurements_reach_the_sources(tmp_path: Path, monkeypatch: pytest
         tune.main()
     assert choices.TABLE.read_text() == text
     monkeypatch.setattr(sys, "argv", ["tune", "pool"])
-    with pytest.raises(ValueError, match="tune: argument 'family': expected gemm"):
+    with pytest.raises(SystemExit):
         tune.main()
+    assert "invalid choice: 'pool'" in capsys.readouterr().err

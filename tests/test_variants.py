@@ -91,7 +91,7 @@ def test_what_was_measured_decides(problem: str) -> None:
 
 @pytest.mark.parametrize("family", CONV)
 def test_problems_of_convolutions(family: str) -> None:
-    """Sizes as products, and what else must be the same: taps and the images' order in memory."""
+    """Sizes as products, and what else must be the same: dtype, taps and the images' order in memory."""
     x, weight, y = convolution(4, 6, 10, 16, groups=2)
     problem = MODULE.plan(family, [x, weight, y], spec=H200).problem
     pixels = 4 * 16 * 16
@@ -100,9 +100,9 @@ def test_problems_of_convolutions(family: str) -> None:
         "conv_input_gradient": (2, pixels, 3, 45),
         "conv_weight_gradient": (2, 5, 27, pixels),
     }
-    assert problem == (family, 90, "3x3 channels_first", *sizes[family])
+    assert problem == (family, 90, "float32 3x3 channels_first", *sizes[family])
     last = MODULE.plan(family, [image((4, 6, 16, 16), channels_last=True), weight, y], spec=H200).problem
-    assert last == (family, 90, "3x3 channels_last", *sizes[family])
+    assert last == (family, 90, "float32 3x3 channels_last", *sizes[family])
     with pytest.raises(ValueError, match=f"{family}: argument 'operands': expected x, weight and y"):
         MODULE.plan(family, [x, weight], spec=H200)
     with pytest.raises(ValueError, match=rf"{family}: argument 'variant': expected a row .*, got 'simt_8x8x8'"):
