@@ -132,7 +132,7 @@ def test_schedules(scheduled: Subject) -> None:
 def test_weight_gradient_in_splits_is_exact_and_repeats_bit_for_bit(on: Subject) -> None:
     rng = np.random.default_rng(9)
     how = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
-    for images, height, width in [(3, 40, 40), (1, 35, 31)]:  # 4,800 pixels in ten splits; 1,085, the last one shorter
+    for images, height, width in [(3, 40, 40), (1, 35, 31)]:  # 4,800 pixels, 1,085: a last split is shorter
         x, dy = integers(rng, (images, 2, height, width)), integers(rng, (images, 4, height, width))
         want = truth("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
         np.testing.assert_array_equal(on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), want)

@@ -127,7 +127,8 @@ def conv(on: Subject) -> None:
         test_conv.integers(rng(), (1, 4, 35, 31)),
     )  # splits of 543 and 542
     want = reference.conv_weight_gradient(dy, x, (4, 2, 3, 3), *how)
-    np.testing.assert_array_equal(on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), want)
+    for variant in ("simt_32x32x32*1", "simt_32x32x32*3"):
+        np.testing.assert_array_equal(on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how, variant=variant), want)
 
 
 def pool(on: Subject) -> None:
