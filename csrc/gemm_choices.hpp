@@ -1,4 +1,4 @@
-// What was measured to be quickest for which product, sorted. Written by `python -m benchmarks.tune gemm --write`; it
+// What was measured to be quickest for which product, sorted. Written by `python -m evidence.tune gemm --write`; it
 // holds no row because nothing has been measured.
 #pragma once
 #include "csrc/gemm.cuh"

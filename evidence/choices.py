@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from .cases_gemm import SIZE
-from .evidence import ROOT
-from .figures import EQUAL
-from .results import Results, Row
+from benchmarks.harness.dtypes import SIZE
+from benchmarks.harness.results import Results, Row
+from benchmarks.show.figures import EQUAL
+
+from .machine_code import ROOT
 
 TABLE = ROOT / "csrc/gemm_choices.hpp"
 OWN = "the plan's choice"

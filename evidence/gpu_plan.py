@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .evidence import FAULTS, ROOT, source_hash
+from benchmarks.harness.run import family_names
+
+from .machine_code import FAULTS, ROOT, source_hash
 from .steps import SECONDS, Step
 
 PTX = ("ptx", "ptx_matrix", "ptx_copy", "tensor_map", "ptx_im2col")
@@ -21,7 +23,8 @@ REPEATED = ("random", "thousand", "every_size", "hardest", "bound_on_reals", "no
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 SANITIZED = ("gemm", "attention", "conv", "norm", "softmax", "cross_entropy", "adam", "column_sum", "pool",
              "activation", "dropout")  # fmt: skip
-FAMILIES = ("gemm", "attention", "conv", "rows", "optim", "calls", "step")
+FIRST = ("gemm", "attention", "conv")  # of the families, by value; the others after them
+FAMILIES = sorted(family_names(), key=lambda name: (*FIRST, name).index(name))
 # The launchers, by the beginning of their names, whose kernels a family's figures rest on; all of them for the others.
 LAUNCHERS = {
     "gemm": ("gemm", "column_sum"), "attention": ("attention",), "conv": ("conv", "gemm", "column_sum"),
@@ -57,7 +60,7 @@ def build(device: str, seconds: float) -> Phase:
     pip = python("-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps",
                  "--no-build-isolation", "-e", ".")  # fmt: skip
     no_compiler = "" if shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists() else "there is no nvcc"
-    stage = python("-m", "benchmarks.gpu_stages")
+    stage = python("-m", "evidence.gpu_stages")
     no_gpu = "needs a GPU" if device == "emulated" else no_compiler
     steps = [
         Step("editable build", "build", pip, seconds, {"MAX_JOBS": cores}, impossible=no_compiler),
@@ -120,9 +123,9 @@ def bench(device: str, seconds: float) -> Phase:
 
 def bench_step(family: str, device: str, limit_s: float, quick: bool = False) -> Step:
     """One process: the roofline, then the cases."""
-    shared = [ROOT / f"benchmarks/{name}.py" for name in ("measure", "timing", "judge", "sets", "roofline", "bits")]
-    own = ROOT.glob(f"benchmarks/*_{'*' if family == 'all' else family}.py")
-    words = ["benchmarks.gpu_stages", "bench", family, "--device", device, "--seconds", SECONDS]
+    own = ROOT.glob(f"benchmarks/families/{'*' if family == 'all' else family}/*.py")
+    shared = ROOT.glob("benchmarks/harness/*.py")
+    words = ["evidence.gpu_stages", "bench", family, "--device", device, "--seconds", SECONDS]
     command = python("-m", *words, *(["--quick"] if quick else []))
     name = f"bench {family}" + (" quick" if quick else "")
     return Step(name, "bench", command, limit_s, sources=source_hash({*shared, *own}), writes="row")

@@ -1,8 +1,8 @@
-"""Everything that only a GPU can tell, in one command: `python -m benchmarks.gpu_run --out DIR --minutes 9`.
+"""Everything that only a GPU can tell, in one command: `python -m evidence.gpu_run --out DIR --minutes 9`.
 
 Builds for the GPU present, then tests, sanitizers and benchmarks in order of value, without network. Each step is a
 line of ``DIR/run.jsonl`` as soon as it has ended, so that an interrupted run counts; what a record says to be verified
-at this source already is skipped. `python -m benchmarks.report DIR/run.jsonl` keeps what it found.
+at this source already is skipped. `python -m evidence.report DIR/run.jsonl` keeps what it found.
 ``--device emulated`` rehearses it: a few tests of each file on the emulator; what needs a GPU is skipped and says so.
 """
 
@@ -21,12 +21,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .evidence import ROOT, Kernel, require_checkout, running
+from benchmarks.harness.results import Record, append, read
+
 from .gpu_plan import LAUNCHERS, Phase, phases, python
-from .results import Record, append, read
+from .machine_code import ROOT, Kernel, require_checkout, running
 from .steps import Runner, Step, finished, not_run
 
-RESULTS = ROOT / "benchmarks/results"
+RESULTS = ROOT / "evidence/results"
 LEAST_S = 10.0  # a step is not begun with less
 OUTPUT = "run.jsonl"
 FACTS_S = 180.0
@@ -156,7 +157,7 @@ class Run:
 
     def learn(self) -> None:
         """Asks a process of its own for the header of this run: the machine and the kernels."""
-        command = python("-m", "benchmarks.gpu_stages", "facts", "--device", self.device)
+        command = python("-m", "evidence.gpu_stages", "facts", "--device", self.device)
         step = Step("facts", "build", command, FACTS_S, writes="header")
         record, lines = self.runner.run(step, max(min(FACTS_S, self.left()), 1.0))
         header = lines[0] if record["status"] == "passed" else {}
@@ -202,7 +203,7 @@ def table(records: list[Record]) -> str:
 
 def main() -> int:
     """0 when no step failed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evidence.gpu_run", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the folder of run.jsonl and log.txt")
     parser.add_argument("--minutes", type=float, default=9.0, help="when it has to be over")
     parser.add_argument("--device", choices=["cuda", "emulated"], default="cuda", help="emulated: a rehearsal")

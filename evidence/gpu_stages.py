@@ -1,4 +1,4 @@
-"""What `gpu_run` starts in processes of their own: `python -m benchmarks.gpu_stages STAGE`."""
+"""What `gpu_run` starts in processes of their own: `python -m evidence.gpu_stages STAGE`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from .evidence import ROOT, Kernel, kernels
-from .results import SCHEMA, Record, append
+from benchmarks.harness.results import SCHEMA, Record, append
+
+from .machine_code import ROOT, Kernel, kernels
 
 
 def test_module(name: str) -> object:
@@ -30,7 +31,7 @@ def compiled_module() -> Path | None:
 
 def facts(device: str) -> Record:
     """The header of a run: the machine, what its GPU can do, and every kernel of the compiled module."""
-    from . import machine, places
+    from benchmarks.harness import machine, places
 
     if device == "emulated":
         test_module("emulated").load()  # type: ignore[attr-defined]
@@ -53,7 +54,7 @@ def build_emulator() -> None:
 
 def bench(families: list[str], device: str, path: Path, seconds: float, quick: bool, finished: set[str]) -> None:
     """Measures what is not finished until the time is up; each record is on the disk before the next is made."""
-    from . import measure, places, run
+    from benchmarks.harness import measure, places, run
 
     if device == "emulated":
         test_module("emulated").load()  # type: ignore[attr-defined]
@@ -65,7 +66,7 @@ def bench(families: list[str], device: str, path: Path, seconds: float, quick: b
 
 def main() -> None:
     """One stage."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_stages", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evidence.gpu_stages", description=__doc__)
     parser.add_argument("stage", choices=["facts", "emulator", "instructions", "bench"])
     parser.add_argument("families", nargs="*")
     parser.add_argument("--device", choices=["cuda", "emulated"], default="cuda")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .results import Record
+from benchmarks.harness.results import Record
 
 ROOT = Path(__file__).parents[1]
 SECTION = np.dtype(
@@ -57,9 +57,7 @@ class Kernel:
 def require_checkout(program: str) -> None:
     """Ends where these files are those of an installation, which has no sources."""
     if not (ROOT / "csrc").is_dir():
-        raise SystemExit(
-            f"{program}: expected to be run in a checkout, as `python -m benchmarks.{program}`, got {ROOT}"
-        )
+        raise SystemExit(f"{program}: expected to be run in a checkout, as `python -m evidence.{program}`, got {ROOT}")
 
 
 def short_hash(*parts: bytes) -> str:

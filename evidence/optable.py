@@ -1,4 +1,4 @@
-"""The table op x backend of the README, from the code and the results: `python -m benchmarks.report --write`."""
+"""The table op x backend of the README, from the code and the results: `python -m evidence.report --write`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pylayers.backends import reference
 from pylayers.backends.native import KERNEL_DTYPES, Native
 from pylayers.backends.protocol import Backend
 
-from .evidence import ROOT, Kernel
+from .machine_code import ROOT, Kernel
 from .summary import Gpu, compared, seen
 
-BEGIN, END = "<!-- op table: python -m benchmarks.report --write -->", "<!-- end of op table -->"
+BEGIN, END = "<!-- op table: python -m evidence.report --write -->", "<!-- end of op table -->"
 COLUMNS = ("op", "reference", "emulated", "cuda", "seen on a GPU", "speed")
 
 

@@ -1,6 +1,6 @@
-"""Keeps what GPU runs found and says it: `python -m benchmarks.report [DIR/run.jsonl ...] [--write]`.
+"""Keeps what GPU runs found and says it: `python -m evidence.report [DIR/run.jsonl ...] [--write]`.
 
-Files given are merged into ``benchmarks/results/<gpu>/``, one file for each run; nobody edits them by hand. Then it
+Files given are merged into ``evidence/results/<gpu>/``, one file for each run; nobody edits them by hand. Then it
 prints for each kernel what a GPU has seen of it. ``--write`` brings the README's tables and pictures, and the page of
 each GPU, up to date. Once there are results, that takes the compiled module: its kernels are what the tables speak of.
 """
@@ -14,11 +14,13 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import optable, pictures, summary
-from .evidence import FAILING, NEVER, ROOT, STALE, Kernel, kernels, require_checkout, running, state
-from .results import append, read
+from benchmarks.harness.results import append, read
+from benchmarks.show import pictures
 
-BEGIN, END = "<!-- figures: python -m benchmarks.report --write -->", "<!-- end of figures -->"
+from . import optable, summary
+from .machine_code import FAILING, NEVER, ROOT, STALE, Kernel, kernels, require_checkout, running, state
+
+BEGIN, END = "<!-- figures: python -m evidence.report --write -->", "<!-- end of figures -->"
 
 
 def merged(path: Path, results: Path) -> Path:
@@ -89,7 +91,7 @@ def written(results: Path, readme: str, present: Mapping[str, Kernel]) -> dict[P
         files[folder / "README.md"] = summary.page(gpu, present)
         for family, lines in summary.by_family(gpu).items():
             files[folder / f"{family}.svg"] = pictures.ratios(lines)
-            images.append(f"![{family} on {gpu.name}](benchmarks/results/{folder.name}/{family}.svg)")
+            images.append(f"![{family} on {gpu.name}](evidence/results/{folder.name}/{family}.svg)")
     section = "\n\n".join([summary.section(found, present), *images])
     files[ROOT / "README.md"] = replaced(optable.replaced(readme, found, present), section)
     return files
@@ -97,8 +99,8 @@ def written(results: Path, readme: str, present: Mapping[str, Kernel]) -> dict[P
 
 def main() -> int:
     """0 when all went well."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, help="run.jsonl of benchmarks.gpu_run")
+    parser = argparse.ArgumentParser(prog="python -m evidence.report", description=__doc__)
+    parser.add_argument("files", nargs="*", type=Path, help="run.jsonl of evidence.gpu_run")
     parser.add_argument("--write", action="store_true", help="bring README.md and the pages of the GPUs up to date")
     parser.add_argument("--results", type=Path, default=summary.RESULTS, help="the folder of results")
     given = parser.parse_args()

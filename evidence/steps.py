@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .results import Record
+from benchmarks.harness.results import Record
 
 TAIL = 3000  # characters of a step's output that its record keeps
 LOGGED = 100_000  # and the log
@@ -55,7 +55,7 @@ class Runner:
             seconds = max(limit_s - START_S, 1.0)
             command = [word.replace(SECONDS, f"{seconds:.0f}") for word in step.command]
             if step.witness:
-                command += ["-p", "benchmarks.witness", f"--witness={notes}"]
+                command += ["-p", "evidence.witness", f"--witness={notes}"]
             if step.writes:
                 command += ["--json", str(rows)]
             began = time.monotonic()

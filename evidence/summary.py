@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import figures
-from .cells import quickest
-from .evidence import NEVER, ROOT, STATES, Kernel, running, state
-from .results import ROW_FIELDS, Record, Row, read
+from benchmarks.harness.results import ROW_FIELDS, Record, Row, read
+from benchmarks.show import figures
+from benchmarks.show.cells import quickest
 
-RESULTS = ROOT / "benchmarks/results"
+from .machine_code import NEVER, ROOT, STATES, Kernel, running, state
+
+RESULTS = ROOT / "evidence/results"
 NOTHING = "No kernel has run on a GPU yet, and no speed is measured."
 Lines = list[figures.Line]
 
@@ -178,9 +179,9 @@ def kernel_table(gpu: Gpu, kernels: Mapping[str, Kernel]) -> list[str]:
 
 
 def page(gpu: Gpu, kernels: Mapping[str, Kernel]) -> str:
-    """``benchmarks/results/<gpu>/README.md``."""
+    """``evidence/results/<gpu>/README.md``."""
     return "\n".join(
-        [f"# {gpu.name}", "", "Written by `python -m benchmarks.report --write` from the files beside it.", "",
+        [f"# {gpu.name}", "", "Written by `python -m evidence.report --write` from the files beside it.", "",
          "## Kernels", "", *kernel_table(gpu, kernels), "", "## Cases", "", *case_table(gpu, kernels), ""]
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Times every row of a variant table on the family's cases: `python -m benchmarks.tune gemm --out FILE --minutes 9`.
+"""Times every row of a variant table on the family's cases: `python -m evidence.tune gemm --out FILE --minutes 9`.
 
 A case gives every variant that its plan accepts, with its useful numbers of splits, the same arrays, in turns, and
 judges them as the benchmark does. Every sample is kept. ``--write`` makes the table that the plan reads of this and of
@@ -16,12 +16,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
+from benchmarks.families.gemm import family as bench_gemm
+from benchmarks.harness import measure, places, roofline
+from benchmarks.harness.contract import Absent, Arrays, Call, Case, Contender, Deviation, Family, Place
+from benchmarks.harness.results import Record, append, read
 from pylayers import backends
 from pylayers.errors import expected
 
-from . import bench_gemm, choices, gpu_stages, measure, places, roofline
-from .family import Absent, Arrays, Call, Case, Contender, Deviation, Family, Place
-from .results import Record, append, read
+from . import choices, gpu_stages
 
 # The most valuable first: what networks are made of, then squares, then what is rare.
 VALUE = ("Llama", "square", "vocabulary", "batched", "layout", "skinny", "odd", "tiny")
@@ -147,7 +149,7 @@ def tune(device: str, seconds: float, quick: bool, sink: Callable[[Record], None
 
 def main() -> int:
     """0; the choices are written where that was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tune", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m evidence.tune", description=__doc__)
     parser.add_argument("family", help="gemm, the family with a table of variants and choices")
     parser.add_argument("--out", type=Path, metavar="FILE", help="measure, and add the lines to this file")
     parser.add_argument("--minutes", type=float, default=9.0, help="when measuring has to be over")

@@ -1,4 +1,4 @@
-"""A plugin of pytest that writes down how each test ended and which kernels it launched: `-p benchmarks.witness`.
+"""A plugin of pytest that writes down how each test ended and which kernels it launched: `-p evidence.witness`.
 
 ``--witness FILE`` gets one JSON line when a test begins and one when it has ended, so that a run which is killed has
 told what it saw. ``--first N`` keeps the first N tests. ``--without-pool`` lets CuPy ask the driver for every array:

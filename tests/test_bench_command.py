@@ -20,9 +20,9 @@ from pylayers import cli
 
 pytestmark = pytest.mark.slow
 
-cells, command, figures, measure, results, run, threads = (
-    module(name) for name in ("cells", "command", "figures", "measure", "results", "run", "threads")
-)
+command = module("command")
+cells, figures = (module(f"show.{name}") for name in ("cells", "figures"))
+measure, results, run, threads = (module(f"harness.{name}") for name in ("measure", "results", "run", "threads"))
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +193,7 @@ def test_the_same_results_give_the_same_page(tiny: None) -> None:
     facts = {"cpu": "a CPU", "cpus": 2, "versions": {}, "commit": None, "place": "cpu", "backend": "reference"}
     header = {"kind": "header", "machine": facts, "settings": {"seed": 0}, "started": "now", "no_gpu": "none"}
     records = [header, ROOFLINE, row("pylayers", 1e-3).record(), row("torch", 1e-5).record()]
-    page = module("html").page
+    page = module("show.html").page
     assert page(results.Results(records)) == page(results.Results(records))
     other = [*records[:-1], row("torch", 2e-5).record()]
     assert page(results.Results(records)) != page(results.Results(other))
@@ -207,7 +207,7 @@ def test_a_peer_is_left_out_by_its_name(tiny: None) -> None:
 def test_refusals_are_sentences_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "benchmark_command", lambda: command)
     done = bench("gemv")
-    assert done.exit_code == 1 and "bench: argument 'families': expected among gemm, conv, " in done.output
+    assert done.exit_code == 1 and "bench: argument 'families': expected among attention, calls, conv, " in done.output
     monkeypatch.setattr(command, "load", lambda names: [])
     done = bench("--json", str(tmp_path / "no" / "run.jsonl"))
     assert done.exit_code == 1 and "bench: argument 'json': expected a file in a folder that exists" in done.output

@@ -15,7 +15,9 @@ from simulated_device import FixedRoofline, simulated_place
 
 pytestmark = pytest.mark.slow
 
-measure, places, results, roofline, run = (module(name) for name in ("measure", "places", "results", "roofline", "run"))
+measure, places, results, roofline, run = (
+    module(f"harness.{name}") for name in ("measure", "places", "results", "roofline", "run")
+)
 
 
 # What goes wrong with a contender
@@ -109,7 +111,7 @@ def test_a_hang_ends_the_process_with_a_sentence(
 
 
 def test_what_others_take_of_the_cpu_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = module("machine")
+    machine = module("harness.machine")
     clock = iter([(100.0, 50.0, 7.0), (110.0, 58.0, 10.0)])  # 10 s on four CPUs: 8 s of work, 3 of them ours
     now: list[tuple[float, float, float]] = []
     monkeypatch.setattr(machine.time, "monotonic", lambda: now[-1][0])
@@ -123,7 +125,7 @@ def test_what_others_take_of_the_cpu_is_measured(monkeypatch: pytest.MonkeyPatch
 
 
 def test_busy_seconds_count_this_process() -> None:
-    machine = module("machine")
+    machine = module("harness.machine")
     before, own = machine.busy_seconds(), time.process_time()
     while time.process_time() < own + 0.3:
         pass

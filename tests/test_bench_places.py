@@ -14,14 +14,14 @@ import pytest
 from bench_family import rows
 from bench_package import module
 
-measure, places = (module(name) for name in ("measure", "places"))
+measure, places = (module(f"harness.{name}") for name in ("measure", "places"))
 
 
 # Ceilings
 
 
 def test_ceilings_are_measured_and_only_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    roofline_module = module("roofline")
+    roofline_module = module("harness.roofline")
     monkeypatch.setattr(roofline_module, "SIDES", {"cpu": (64,)})
     place = places.HostPlace()
     place.cache_bytes = 1 << 16
@@ -38,7 +38,7 @@ def test_every_ceiling_multiplies_what_it_says(dtype: str) -> None:
     torch = pytest.importorskip("torch")
     place = places.HostPlace()
     a, x = (place.normal((32, 32), "float32" if dtype == "tf32" else dtype, 16.0) for _ in range(2))
-    for product in module("roofline").products(place, a, x, dtype):
+    for product in module("harness.roofline").products(place, a, x, dtype):
         try:
             y = product()
         except (RuntimeError, NotImplementedError):
@@ -58,7 +58,7 @@ def test_every_ceiling_multiplies_what_it_says(dtype: str) -> None:
 def cuda_place(monkeypatch: pytest.MonkeyPatch) -> Any:
     fake = numpy_cupy.cupy()
     monkeypatch.setitem(sys.modules, "cupy.cuda", fake.cuda)
-    place_module = module("cuda_place")
+    place_module = module("harness.cuda_place")
     monkeypatch.setattr(place_module, "cupy_library", lambda: SimpleNamespace(namespace=fake))
     monkeypatch.setattr(place_module.CudaPlace, "torch_module", lambda place: None)
     return place_module.CudaPlace(3)
@@ -72,7 +72,7 @@ def test_the_gpus_place_goes_through_a_whole_case(cuda_place: Any) -> None:
     assert ours.status == "measured", ours.reason
     assert ours.place == "cuda:0" and ours.backend == "cuda" and ours.peak_bytes == 512
     assert nan.status == "rejected" and nan.reason.startswith("NaN")
-    described = module("machine").describe(cuda_place)
+    described = module("harness.machine").describe(cuda_place)
     assert described["gpu"] == "GPU of NumPy" and json.dumps(described)
 
 
@@ -109,7 +109,7 @@ def test_torch_sees_the_same_memory(name: str, cuda_place: Any) -> None:
 def test_a_gpu_whose_clocks_were_held_down_gives_no_times(
     reasons: int, status: str, cuda_place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module("machine"), "clocks", lambda place: {"sm_mhz": 1980, "reasons": reasons})
+    monkeypatch.setattr(module("harness.machine"), "clocks", lambda place: {"sm_mhz": 1980, "reasons": reasons})
     honest = b.contender(lambda place, x, w, y: b.product(x, w, y))
     (row,) = rows(b.product_family(ours=honest), cuda_place)
     assert row.status == status, row.reason

@@ -16,9 +16,9 @@ import pytest
 from result_records import ROOT
 from test_steps import step
 
-from benchmarks import gpu_plan, gpu_run
-from benchmarks.evidence import Kernel
-from benchmarks.results import read
+from benchmarks.harness.results import read
+from evidence import gpu_plan, gpu_run
+from evidence.machine_code import Kernel
 
 pytestmark = pytest.mark.slow
 
@@ -156,7 +156,7 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     code = f"""
         import sys, pathlib
         sys.path.append({str(ROOT)!r})
-        from benchmarks import gpu_plan, gpu_run, steps
+        from evidence import gpu_plan, gpu_run, steps
         def step(name, code): return steps.Step(name, "suite", (sys.executable, "-c", code), 600)
         slow = f"import pathlib, time; pathlib.Path({str(tmp_path / "began")!r}).touch(); time.sleep(600)"
         all_steps = [step("quick", ""), step("slow", slow), step("never", "")]

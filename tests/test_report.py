@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from result_records import kernel, row, saw
 
-from benchmarks import evidence, optable, report, run, summary
-from benchmarks.results import append
+from benchmarks.harness import run
+from benchmarks.harness.results import append
+from evidence import machine_code, optable, report, summary
 
 
-def run_file(path: Path, on: evidence.Kernel, device: str = "cuda") -> Path:
+def run_file(path: Path, on: machine_code.Kernel, device: str = "cuda") -> Path:
     """A file as gpu_run writes it: one test, one benchmark of two cases."""
     header = {"kind": "header", "schema": 1, "started": "2026-11-30T10:00:00+00:00", "device": device, "capability": 90,
               "machine": {"gpu": "NVIDIA Test"} if device == "cuda" else {"cpu": "x"}, "kernels": {}}  # fmt: skip

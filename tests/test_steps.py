@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from result_records import ROOT
 
-from benchmarks import steps
+from evidence import steps
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from result_records import row
 
-from benchmarks import bench_gemm, choices, places, tune
-from benchmarks.results import Results, append, row_of
+from benchmarks.families.gemm import family as bench_gemm
+from benchmarks.harness import places
+from benchmarks.harness.results import Results, append, row_of
+from evidence import choices, tune
 
 
 def tuned(case: str, times: dict[str, float], **params: Any) -> list[dict[str, Any]]:

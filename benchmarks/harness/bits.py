@@ -8,7 +8,7 @@ import numpy as np
 
 from pylayers import arrays, dtypes
 
-from .family import Array
+from .contract import Array
 
 # Without its sign, a number above these bits is NaN.
 LARGEST = {
@@ -77,8 +77,8 @@ def memory(x: Array) -> tuple[int, int]:
     """Where the array's memory begins and ends."""
     first = last = arrays.library(x).pointer(x)
     for length, stride in zip(x.shape, x.strides):
-        step = (length - 1) * stride if x.size else 0
-        first, last = first + min(step, 0), last + max(step, 0)
+        reach = (length - 1) * stride if x.size else 0
+        first, last = first + min(reach, 0), last + max(reach, 0)
     return first, last + (x.dtype.itemsize if x.size else 0)
 
 

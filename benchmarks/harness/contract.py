@@ -16,7 +16,7 @@ Call = Callable[[], Sequence[Array]]
 class Case:
     """One row of a family's list, fixed before any tuning."""
 
-    family: str  # gemm, conv, attention, optim, rows, step, calls
+    family: str  # its folder in benchmarks/families
     name: str  # unique in its family: "bf16 4096x4096x4096 nt"
     group: str  # what it stands for: "square", "Llama layer", "odd"
     dtype: str  # of the operands
@@ -83,7 +83,7 @@ class Deviation:
 
 
 class Family(Protocol):
-    """A list of cases and how each is fed and judged: the module ``bench_<family>``."""
+    """A list of cases and how each is fed and judged: the module ``families/<name>/family.py``."""
 
     @property
     def name(self) -> str:

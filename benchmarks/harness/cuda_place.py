@@ -14,7 +14,7 @@ from pylayers.arrays import cupy_library
 from pylayers.backends.sizes import EIGHT_BITS
 from pylayers.torch_arrays import BITS, is_tensor, numpy_dtypes, torch_dtype
 
-from .family import Array
+from .contract import Array
 from .places import HostPlace
 from .timing import Mark
 

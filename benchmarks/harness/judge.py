@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from . import bits
-from .family import Array, Deviation
+from .contract import Array, Deviation
 from .places import HostPlace
 from .results import Row
 from .sets import Sets

@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
 
 def commit() -> str | None:
     """The commit of the checkout that this file stands in, with "+" where it was edited since; None elsewhere."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not Path(root, "csrc").is_dir():
         return None
     git = ["git", "-C", str(root)]

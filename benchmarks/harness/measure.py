@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from . import bits, judge, machine
-from .family import Absent, Array, Call, Case, Contender, Family
+from .contract import Absent, Array, Call, Case, Contender, Family
 from .places import HostPlace
 from .results import Row, row_of
 from .roofline import Roofline
@@ -72,7 +72,7 @@ class Entrant:
 
     def turns(self, sets: int) -> list[int]:
         """The sets that the next sample takes."""
-        found = [(self.turn + step) % sets for step in range(self.count)]
+        found = [(self.turn + number) % sets for number in range(self.count)]
         self.turn = (self.turn + self.count) % sets
         return found
 
@@ -103,11 +103,11 @@ class Measurement:
                 row.status, row.version, row.arithmetic = "measured", found.version, found.arithmetic
                 self.entrants.append(Entrant(found, row))
 
-    def attempt(self, entrant: Entrant, step: Callable[[Entrant], None]) -> None:
-        """A step of one contender; what goes wrong with it ends its part and leaves the arguments as they were."""
+    def attempt(self, entrant: Entrant, part: Callable[[Entrant], None]) -> None:
+        """A part of one contender's run; what goes wrong ends it and leaves the arguments as they were."""
         row = entrant.row
         try:
-            step(entrant)
+            part(entrant)
             return
         except judge.Rejected as verdict:
             row.status, row.reason = "rejected", str(verdict)

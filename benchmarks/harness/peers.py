@@ -11,7 +11,7 @@ import pylayers
 from pylayers.backends.native import KERNEL_DTYPES
 from pylayers.context import backend
 
-from .family import Absent, Array, Arrays, Call, Case, Contender, Place
+from .contract import Absent, Array, Arrays, Call, Case, Contender, Place
 
 Entry = Contender | Absent
 # The most that one call may cost on a CPU: a second or so of the slowest contender on two cores.

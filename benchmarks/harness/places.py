@@ -17,7 +17,7 @@ from pylayers.context import backend as run_on
 from pylayers.torch_arrays import BITS, host_view, is_tensor, torch_dtype
 from pylayers.train.device import place as placement
 
-from .family import Array
+from .contract import Array
 from .timing import Device, HostDevice
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .family import Case
+from .contract import Case
 
 SCHEMA = 1
 Status = Literal["measured", "rejected", "absent", "not measured", "error"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .family import Array
-from .figures import Ceilings
+from .ceilings import Ceilings
+from .contract import Array
 from .places import HostPlace
 from .results import Row
 from .timing import sample

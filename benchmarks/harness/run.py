@@ -12,29 +12,36 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from pylayers.errors import expected
 
 from . import machine
-from .family import Case, Family
+from .contract import Case, Family
 from .measure import DeviceLost, Settings, left_out, measure
 from .places import HostPlace
 from .results import SCHEMA, Record, Row, row_of
 from .roofline import Roofline
 
-FAMILIES = ("gemm", "conv", "attention", "optim", "rows", "step", "calls")
 Sink = Callable[[Record], None]
 Progress = Callable[[str, int, int], None]  # what comes next, how many cases are done, of how many
 
 
+def family_names() -> list[str]:
+    """Every family: the folders of `benchmarks/families`."""
+    return sorted(path.parent.name for path in (Path(__file__).parents[1] / "families").glob("*/family.py"))
+
+
 def load(names: Sequence[str]) -> list[Family]:
     """The families of these names, all of them for "all"; ValueError for another name."""
-    chosen = FAMILIES if "all" in names or not names else names
+    known = family_names()
+    chosen = known if "all" in names or not names else names
     for name in chosen:
-        if name not in FAMILIES:
-            raise expected("bench", "families", "among " + ", ".join((*FAMILIES, "all")), repr(name))
-    return [cast(Family, importlib.import_module(f".bench_{name}", __package__)) for name in dict.fromkeys(chosen)]
+        if name not in known:
+            raise expected("bench", "families", "among " + ", ".join((*known, "all")), repr(name))
+    modules = (importlib.import_module(f"..families.{name}.family", __package__) for name in dict.fromkeys(chosen))
+    return [cast(Family, module) for module in modules]
 
 
 def chosen_cases(families: Sequence[Family], settings: Settings) -> list[tuple[Family, Case]]:

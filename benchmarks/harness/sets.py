@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from . import bits
-from .family import Array, Arrays, Case, Family
+from .contract import Array, Arrays, Case, Family
 from .places import HostPlace
 
 FEWEST, MOST = 3, 64

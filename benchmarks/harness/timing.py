@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .family import Array, Call
+from .contract import Array, Call
 
 MOST_CALLS = 1000  # of one sample; about as many launches as a stream takes before the host waits
 LONGEST_HOLD_S = 0.02

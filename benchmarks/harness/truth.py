@@ -11,7 +11,7 @@ from pylayers.dtypes import DTYPES
 from pylayers.torch_arrays import torch_dtype
 
 from . import bits
-from .family import Array, Deviation, Place
+from .contract import Array, Deviation, Place
 
 UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "int32": 0.0}
 U = UNIT["float32"]  # half a unit in the last place of 1, in which every contender has to add up

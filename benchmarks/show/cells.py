@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..harness.results import Record, Row
 from .figures import Line, busy, flops
-from .results import Record, Row
 
 COLUMNS = ("case", "contender", "where", "median", "p5 … p95", "rate", "of roofline", "ratio", "error (of bound)", "")
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))

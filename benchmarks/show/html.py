@@ -6,10 +6,10 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ..harness.results import Results
 from . import pictures
 from .cells import COLUMNS, RATIO, ROOFLINE, cells, heading, quickest, summary
 from .figures import Line, lines
-from .results import Results
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff; margin: 2rem auto; max-width: 1380px;

@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..harness.ceilings import Ceilings
+from ..harness.results import Record
 from .cells import quickest
-from .figures import Ceilings, Line, flop_unit
-from .results import Record
+from .figures import Line, flop_unit
 
 OURS, PEERS, GRID = "#0b6e4f", "#c0582b", "#d8d8d8"
 WORDS = {"faster": OURS, "slower": PEERS, "equal": "#7a7a7a", "undecided": "#b9b9b9"}

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from ..harness.results import Results
 from .cells import COLUMNS, RATIO, ROOFLINE, cells, heading, summary
 from .figures import Line, lines
-from .results import Results
 
 STYLES = {"rejected": "red", "error": "red", "absent": "dim", "not measured": "dim"}
 WORDS = {"faster": "green", "slower": "yellow"}

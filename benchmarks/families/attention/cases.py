@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .family import Case
+from ...harness.contract import Case
+from ...harness.dtypes import SHORT, SIZE
 
-SIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
-SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 TOKENS, HIDDEN = 16384, 2048
 HEAD_SIZES = (64, 128, 256)
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768)

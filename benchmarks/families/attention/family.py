@@ -8,10 +8,10 @@ from typing import Any
 
 from pylayers import ops
 
-from . import peers, truth
-from .cases_attention import CASES
-from .family import Absent, Array, Arrays, Call, Case, Deviation, Place
-from .truth_attention import forward_parts, gradient_parts
+from ...harness import peers, truth
+from ...harness.contract import Absent, Array, Arrays, Call, Case, Deviation, Place
+from .cases import CASES
+from .truth import forward_parts, gradient_parts
 
 name = "attention"
 cases: Sequence[Case] = CASES

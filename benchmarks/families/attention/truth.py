@@ -14,8 +14,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from . import truth
-from .family import Array, Arrays, Case, Place
+from ...harness import truth
+from ...harness.contract import Array, Arrays, Case, Place
 
 HEADS, ROWS = 3, 48
 FLOOR = 2.0**-22  # two units in the last place, for where the reference happens to be exact

@@ -10,8 +10,9 @@ from pylayers import nn
 from pylayers.autograd import Tensor, no_grad
 from pylayers.ops import linear
 
-from . import peers, truth
-from .family import Array, Arrays, Call, Case, Deviation, Place
+from ...harness import peers, truth
+from ...harness.contract import Array, Arrays, Call, Case, Deviation, Place
+from ...harness.dtypes import SHORT
 
 name = "calls"
 ROWS, COLUMNS, INNER = 4, 16, 8
@@ -24,7 +25,7 @@ def call(group: str, face: str, rows: int, columns: int, inner: int) -> Case:
     """x weight^T + bias; in the group "tiny" a call takes what its way to the kernel takes."""
     count = rows * inner + columns * inner + columns + rows * columns
     params = {"face": face, "rows": rows, "columns": columns, "inner": inner}
-    full = f"fp32 linear {rows}x{columns}x{inner}, {face}"
+    full = f"{SHORT['float32']} linear {rows}x{columns}x{inner}, {face}"
     return Case("calls", full, group, "float32", 2 * rows * columns * inner, 4 * count, params, group == "tiny")
 
 

@@ -3,7 +3,8 @@
 No GPU is needed: the compiled module only records. Two kinds of arrays stand for those of a GPU: NumPy's, and
 `DeviceArray`, whose attributes are read as CuPy's are, at about their price (CuPy 14.2 beside it: data.ptr 44 ns, dtype
 18, shape 72, strides 77), in memory from NumPy's allocator. What CuPy itself needs to make an array (2 us) and to name
-the current stream and device is not in the figures. Run it on a quiet machine: `python -m benchmarks.bench_calls`.
+the current stream and device is not in the figures. For a quiet machine:
+`python -m benchmarks.families.calls.host_cost`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,8 @@ from pylayers.context import backend
 from pylayers.ops import linear as open_linear
 from pylayers.ops.linear import linear
 
-from .linear_calls import COLUMNS, INNER, ROWS, cases, changed, contenders, deviation, inputs, name
+from .family import COLUMNS, INNER, ROWS
 
-# The family of `pylayers bench calls`, beside the itemised tables of this module.
-__all__ = ["cases", "changed", "contenders", "deviation", "inputs", "name"]
 CALLS, REPEATS = 2000, 41
 
 

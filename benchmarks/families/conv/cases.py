@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .family import Case
+from ...harness.contract import Case
+from ...harness.dtypes import SHORT, SIZE
 
-SIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
-SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 DIRECTIONS = ("forward", "input gradient", "weight gradient")
 
 

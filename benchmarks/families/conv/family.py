@@ -7,9 +7,9 @@ from typing import Any
 
 from pylayers import ops
 
-from . import peers, truth
-from .cases_conv import CASES
-from .family import Array, Arrays, Call, Case, Deviation, Place
+from ...harness import peers, truth
+from ...harness.contract import Array, Arrays, Call, Case, Deviation, Place
+from .cases import CASES
 
 name = "conv"
 cases: Sequence[Case] = CASES

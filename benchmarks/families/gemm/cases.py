@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .family import Case
+from ...harness.contract import Case
+from ...harness.dtypes import SHORT, SIZE
 
-SIZE = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1, "int8": 1}
-SHORT = {"bfloat16": "bf16", "float16": "fp16", "float8_e4m3fn": "e4m3", "float8_e5m2": "e5m2"}
 SQUARES = (256, 512, 1024, 2048, 4096, 8192)
 TOKENS = (1, 16, 64, 256, 1024, 8192)
 LLAMA = {"qkv": (6144, 4096), "o": (4096, 4096), "gate-up": (28672, 4096), "down": (4096, 14336)}  # of the 8 B model
@@ -47,7 +46,7 @@ def product(
 ) -> Case:
     """y = a b: 2 batch m n k operations. `layout` says for a and b whether its memory holds the transposed matrix."""
     b_dtype = b_dtype or dtype
-    out, count = SIZE[out_dtype(dtype)] if dtype != "int8" else 4, max(batch, 1)
+    out, count = SIZE[out_dtype(dtype)], max(batch, 1)
     moved = count * (m * k * SIZE[dtype] + k * n * SIZE[b_dtype] + m * n * out)
     if epilogue:
         moved += out * (m * n if epilogue == "residual" else n)
@@ -55,7 +54,7 @@ def product(
         moved += 8  # the two scales
     params: dict[str, Any] = {"m": m, "n": n, "k": k, "layout": layout, "batch": batch, "epilogue": epilogue}
     params["b_dtype"] = b_dtype
-    types = SHORT.get(dtype, dtype) + (f"-{SHORT.get(b_dtype, b_dtype)}" if b_dtype != dtype else "")
+    types = SHORT[dtype] + (f"-{SHORT[b_dtype]}" if b_dtype != dtype else "")
     shape = (f"{batch}x " if batch else "") + f"{m}x{n}x{k}"
     name = " ".join(filter(None, (types, shape, layout, epilogue)))
     return Case("gemm", name, group, dtype, 2 * count * m * n * k, moved, params, quick)

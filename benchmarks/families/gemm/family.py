@@ -8,9 +8,9 @@ from typing import Any
 from pylayers import backends, ops
 from pylayers.context import get_float32_matmul_precision, set_float32_matmul_precision
 
-from . import peers, truth
-from .cases_gemm import CASES, out_dtype
-from .family import Absent, Array, Arrays, Call, Case, Deviation, Place
+from ...harness import peers, truth
+from ...harness.contract import Absent, Array, Arrays, Call, Case, Deviation, Place
+from .cases import CASES, out_dtype
 
 name = "gemm"
 cases: Sequence[Case] = CASES

@@ -1,12 +1,12 @@
-"""The optimizer steps that are timed: which rule, on tensors of which sizes, fixed before any tuning."""
+"""The optimizers' updates that are timed: which rule, on tensors of which sizes, fixed before any tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .family import Case
+from ...harness.contract import Case
+from ...harness.dtypes import SHORT, SIZE
 
-SIZE = {"float32": 4, "bfloat16": 2}
 RULES = {"adam": 2, "adamw": 2, "sgd": 1}  # and how many moments each keeps
 
 
@@ -51,26 +51,26 @@ QUICK = [
 ]  # fmt: skip
 
 
-def step(rule: str, name: str, dtype: str = "float32") -> Case:
+def update(rule: str, name: str, dtype: str = "float32") -> Case:
     """Reads parameters, gradients and moments once, and writes all but the gradients."""
     total = sum(LISTS[name])
     moved = (3 + 2 * RULES[rule]) * total * SIZE[dtype]
-    full = f"{dtype.replace('bfloat16', 'bf16')} {rule} {name}"
+    full = f"{SHORT[dtype]} {rule} {name}"
     group = "tiny" if name == SMALL[0] else name
     quick = (rule, name) in QUICK and (dtype == "float32" or group == "tiny")
     return Case("optim", full, group, dtype, 0, moved, {"rule": rule, "list": name}, quick)
 
 
-def steps() -> Iterator[Case]:
+def updates() -> Iterator[Case]:
     """Every case, the small ones first."""
     for name in LISTS:
         for rule in RULES:
             if name != "Llama-1B-like" or rule == "adamw":
-                yield step(rule, name)
+                yield update(rule, name)
     for name in (SMALL[0], "one of 2^28", "ResNet-50", "Llama-1B-like", "10,000 of 1,024"):
-        yield step("adamw", name, "bfloat16")
+        yield update("adamw", name, "bfloat16")
     for name in (SMALL[0], "one of 2^28"):
-        yield step("sgd", name, "bfloat16")
+        yield update("sgd", name, "bfloat16")
 
 
-CASES = tuple(steps())
+CASES = tuple(updates())

@@ -1,4 +1,4 @@
-"""One step of Adam, AdamW or SGD with momentum on lists of tensors: ours beside torch (fused, foreach), NumPy and CuPy.
+"""An update by Adam, AdamW or SGD with momentum on lists of tensors: ours beside torch (fused, foreach), NumPy, CuPy.
 
 The tensors of a list are parts of one array, each at a multiple of 256 bytes, as an allocator would lay them.
 """
@@ -13,9 +13,10 @@ from typing import Any
 from pylayers import ops
 from pylayers.backends.protocol import AdamRates, SgdRates
 
-from . import peers, truth
-from .cases_optim import CASES, LISTS, RULES, SIZE
-from .family import Absent, Array, Arrays, Call, Case, Deviation, Place
+from ...harness import peers, truth
+from ...harness.contract import Absent, Array, Arrays, Call, Case, Deviation, Place
+from ...harness.dtypes import SIZE
+from .cases import CASES, LISTS, RULES
 
 name = "optim"
 cases: Sequence[Case] = CASES

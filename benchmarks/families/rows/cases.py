@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .family import Case
+from ...harness.contract import Case
+from ...harness.dtypes import SHORT, SIZE
 
 LARGE, MIDDLE, SMALL = 2**26, 2**22, 2**18  # elements: beyond any cache, a few caches of a CPU, quick
 COLUMNS = (64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
@@ -22,7 +23,6 @@ MATRICES = {
     "cross_entropy": 1,
     "cross_entropy_and_gradient": 2,
 }
-SIZE = {"float32": 4, "bfloat16": 2}
 
 
 def row_case(op: str, rows: int, columns: int, dtype: str = "float32", group: str = "", quick: bool = False) -> Case:
@@ -36,7 +36,7 @@ def row_case(op: str, rows: int, columns: int, dtype: str = "float32", group: st
     elif op in LOSSES:
         moved += rows * 8 + size
     params = {"op": op, "rows": rows, "columns": columns}
-    name = f"{dtype.replace('bfloat16', 'bf16')} {op} {rows}x{columns}"
+    name = f"{SHORT[dtype]} {op} {rows}x{columns}"
     return Case("rows", name, group or op, dtype, 0, moved, params, quick)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from pylayers import ops
 from pylayers.ops.activation import saves_result
 
-from . import peers, truth
-from .cases_rows import CASES
-from .family import Absent, Array, Arrays, Call, Case, Place
-from .truth_rows import DROPPED, EPS, deviation
+from ...harness import peers, truth
+from ...harness.contract import Absent, Array, Arrays, Call, Case, Place
+from .cases import CASES
+from .truth import DROPPED, EPS, deviation
 
 __all__ = ["cases", "changed", "contenders", "deviation", "inputs", "name"]
 

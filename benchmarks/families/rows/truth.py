@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from . import truth
-from .family import Array, Arrays, Case, Deviation, Place
-from .peers import special
-from .truth import U, growth, sum_bound
+from ...harness import truth
+from ...harness.contract import Array, Arrays, Case, Deviation, Place
+from ...harness.peers import special
+from ...harness.truth import U, growth, sum_bound
 
 Part = tuple[Array, Array, Array]  # result, truth, bound
 Judge = Callable[[Case, Place, Arrays, list[Array]], Iterator[Part]]

@@ -12,8 +12,10 @@ from pylayers import backends, optim
 from pylayers.backends.protocol import AdamRates
 from pylayers.context import backend
 
-from . import bits, peers, training, truth
-from .family import Absent, Array, Arrays, Call, Case, Deviation, Place
+from ...harness import bits, peers, truth
+from ...harness.contract import Absent, Array, Arrays, Call, Case, Deviation, Place
+from ...harness.dtypes import SHORT
+from . import training
 
 name = "step"
 changed: Sequence[str] = ("state",)
@@ -37,8 +39,7 @@ def step(network: str, dtype: str, batch: int, optimizer: str, layout: str, quic
     count = 1 + len(training.KEPT[optimizer])
     moved = 4 * (2 * count * parameters + batch * int(np.prod(example)))
     params = {"network": network, "batch": batch, "optimizer": optimizer, "layout": layout}
-    short = "fp32" if dtype == "float32" else "bf16"
-    full = f"{short} {network} batch {batch} {optimizer} {layout}"
+    full = f"{SHORT[dtype]} {network} batch {batch} {optimizer} {layout}"
     return Case("step", full, network, dtype, 3 * batch * flop, moved, params, quick)
 
 

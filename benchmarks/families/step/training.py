@@ -12,7 +12,7 @@ import numpy as np
 
 import pylayers
 
-from .family import Array, Case
+from ...harness.contract import Array, Case
 from .networks import NETWORKS
 
 # What each optimizer keeps beside a parameter, under the names that torch and pylayers share.
