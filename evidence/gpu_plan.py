@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks.harness.run import family_names
 
-from .machine_code import FAULTS, ROOT, source_hash
+from .machine_code import FAULTS, ROOT, short_hash
+from .sources import hash_of
 from .steps import SECONDS, Step
 
 PTX = ("ptx", "ptx_matrix", "ptx_copy", "tensor_map", "ptx_im2col")
@@ -31,6 +32,7 @@ LAUNCHERS = {
     "rows": ("softmax", "norm", "cross_entropy", "column_sum", "activation", "dropout"),
     "optim": ("adam", "sgd", "gradient_norm"),
 }  # fmt: skip
+SOURCES = {".py", ".cu", ".cuh", ".cpp", ".hpp", ".txt"}  # suffixes of what is compiled and run
 TINY = 4  # tests of a file, in a rehearsal
 
 
@@ -50,8 +52,28 @@ def python(*words: object) -> tuple[str, ...]:
 
 
 def test_files(names: Iterable[str]) -> list[tuple[str, Path]]:
-    """Name and path of test files."""
-    return [(name, ROOT / f"tests/test_{name}.py") for name in names]
+    """Name and path of test files, in whichever room of tests/ they stand; the reference's own have the same names."""
+    found = []
+    for name in names:
+        paths = [p for p in (ROOT / "tests").rglob(f"test_{name}.py") if p.parent.name != "reference"]
+        if len(paths) != 1:
+            raise ValueError(f"gpu_plan: expected one test_{name}.py below tests/, got {len(paths)}")
+        found.append((name, paths[0]))
+    return found
+
+
+def deciding(files: Iterable[Path], *selection: object) -> str:
+    """The hash of all that a step's verdict rests on beside kernels: its files, who judges it, what it selects."""
+    judges = [ROOT / f"evidence/{name}.py" for name in ("steps", "witness")]
+    return short_hash(hash_of([*files, *judges], ROOT).encode(), " ".join(map(str, selection)).encode())
+
+
+def below(*folders: str) -> list[Path]:
+    """Every source in these folders; FileNotFoundError for one that is empty: nothing would speak for it."""
+    found = {folder: [p for p in (ROOT / folder).rglob("*") if p.suffix in SOURCES] for folder in folders}
+    if empty := [folder for folder, files in found.items() if not files]:
+        raise FileNotFoundError(f"gpu_plan: expected files in {', '.join(empty)}")
+    return [path for files in found.values() for path in files]
 
 
 def build(device: str, seconds: float) -> Phase:
@@ -70,9 +92,12 @@ def build(device: str, seconds: float) -> Phase:
     return Phase("build", 3, 0.6, steps)
 
 
-def pytest(name: str, path: Path, phase: str, device: str, limit_s: float, sources: str, workers: int = 0) -> Step:
+def pytest(
+    name: str, path: Path, phase: str, device: str, limit_s: float, others: Iterable[Path] = (), workers: int = 0
+) -> Step:
     """The tests of a file on this device; a few of them on the emulator, where they only rehearse."""
     words = [path.relative_to(ROOT), "-q", "--no-header", "--tb=short", "-p", "no:cacheprovider", "-k", device]
+    sources = deciding([path, *others], "-k", device)
     if device == "emulated":
         words += [f"--first={TINY}", "-m", "not slow"]
     elif workers and importlib.util.find_spec("xdist"):
@@ -82,16 +107,15 @@ def pytest(name: str, path: Path, phase: str, device: str, limit_s: float, sourc
 
 def ptx(device: str) -> Phase:
     """Instructions on the chip against the emulator."""
-    shared = [p for folder in ("kernels/core", "tests/ptx") for p in (ROOT / folder).rglob("*.*") if p.is_file()]
-    shared.append(ROOT / "tests/instructions.py")
-    steps = [pytest(n, p, "ptx", device, 150, source_hash([*shared, p])) for n, p in test_files(PTX)]
+    compared = below("kernels/core", "tests/ptx", "tests/emulator")
+    steps = [pytest(name, path, "ptx", device, 150, compared) for name, path in test_files(PTX)]
     return Phase("ptx", 4, 0.25, steps)
 
 
 def suite(device: str) -> Phase:
     """The kernels' own tests."""
     workers = {"gemm": 6}
-    steps = [pytest(n, p, "suite", device, 200, source_hash([p]), workers.get(n, 0)) for n, p in test_files(SUITE)]
+    steps = [pytest(n, p, "suite", device, 200, workers=workers.get(n, 0)) for n, p in test_files(SUITE)]
     return Phase("suite", 5 if device == "cuda" else 1, 0.35, steps)
 
 
@@ -103,13 +127,13 @@ def sanitizers(device: str) -> Phase:
     steps = []
     for tool in SANITIZERS:
         for name, path in test_files(SANITIZED):
-            tests = pytest(name, path, tool, "cuda", 100, source_hash([path]))
+            tests = pytest(name, path, tool, "cuda", 100)
             words = [chosen if word == "cuda" else word for word in tests.command]
             options = ("--tool", tool, "--error-exitcode", str(FAULTS), "--print-limit", "20", "--kernel-name",
                        "kernel_substring=pylayers", "--target-processes", "application-only")  # fmt: skip
             command = (program, *options, *words, "--without-pool", "-m", "not slow")
-            steps.append(Step(tests.name, "sanitizers", command, 100, sources=tests.sources, impossible=missing,
-                              witness=True))  # fmt: skip
+            steps.append(Step(tests.name, "sanitizers", command, 100, impossible=missing, witness=True,
+                              sources=deciding([path], options, chosen)))  # fmt: skip
     return Phase("sanitizers", 4, 0.25, steps)
 
 
@@ -124,13 +148,18 @@ def bench(device: str, seconds: float) -> Phase:
 def bench_step(family: str, device: str, limit_s: float, quick: bool = False) -> Step:
     """One process: the roofline, then the cases."""
     own = ROOT.glob(f"benchmarks/families/{'*' if family == 'all' else family}/*.py")
-    shared = ROOT.glob("benchmarks/harness/*.py")
+    sources = deciding([ROOT / "evidence/gpu_stages.py", *own], "--quick" if quick else "")
     words = ["evidence.gpu_stages", "bench", family, "--device", device, "--seconds", SECONDS]
     command = python("-m", *words, *(["--quick"] if quick else []))
     name = f"bench {family}" + (" quick" if quick else "")
-    return Step(name, "bench", command, limit_s, sources=source_hash({*shared, *own}), writes="row")
+    return Step(name, "bench", command, limit_s, sources=sources, writes="row")
 
 
 def phases(device: str, seconds: float) -> list[Phase]:
     """Everything, the most valuable first."""
     return [build(device, seconds), ptx(device), suite(device), sanitizers(device), bench(device, seconds)]
+
+
+def sources() -> dict[str, str]:
+    """The hash of what each step's verdict on a GPU rests on, by the step's name."""
+    return {step.name: step.sources for phase in phases("cuda", 0.0) for step in phase.steps}

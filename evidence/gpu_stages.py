@@ -15,11 +15,12 @@ from pathlib import Path
 from benchmarks.harness.results import SCHEMA, Record, append
 
 from .machine_code import ROOT, Kernel, kernels
+from .sources import searched
 
 
 def test_module(name: str) -> object:
-    """A module of tests/."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    """A module that the tests import by this name."""
+    sys.path[:0] = map(str, searched(ROOT))
     return importlib.import_module(name)
 
 

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,14 +163,15 @@ def included(path: Path, root: Path) -> set[Path]:
 
 def source_hash(paths: Iterable[Path]) -> str:
     """Of source files without comments, in the order of their names."""
-    return short_hash(*(f"{p.name}\n{plain_text(p)}".encode() for p in sorted(paths)))
+    return short_hash(*(file_hash(path, path.stat().st_mtime_ns).encode() for path in sorted(paths)))
 
 
-@functools.cache
-def plain_text(path: Path) -> str:
-    """A file without what changes nothing."""
+@functools.lru_cache(4096)
+def file_hash(path: Path, changed: int) -> str:
+    """Of one file as it is since it was changed, without what changes nothing."""
     text = path.read_text()
-    return without_comments(text) if path.suffix in (".cu", ".cuh", ".cpp", ".hpp") else text
+    text = without_comments(text) if path.suffix in (".cu", ".cuh", ".cpp", ".hpp") else text
+    return short_hash(path.name.encode(), text.encode())
 
 
 def kernels(module: Path, root: Path = ROOT) -> dict[str, Kernel]:
@@ -216,15 +217,18 @@ VERIFIED, FAILING, STALE, NEVER = STATES = (
 FAULTS = 99  # exit status of compute-sanitizer when it has found something
 
 
-def state(kernel: Kernel, tests: Iterable[Record]) -> str:
-    """What these records of steps on a GPU, oldest first, say of the kernel as it is now."""
+def state(kernel: Kernel, tests: Iterable[Record], sources: Mapping[str, str]) -> str:
+    """What these records of steps on a GPU, oldest first, say of the kernel as it is now.
+
+    `sources` are the hashes of the steps as they are now, by name: what an easier test has passed is stale.
+    """
     seen, verdicts = False, dict[str, bool]()  # by step, its last one counts
     for record in tests:
         entry = record.get("kernels", {}).get(kernel.name)
         if entry is None or record.get("device") != "cuda" or record["phase"] == "bench":
             continue
         seen = True
-        if entry["key"] == kernel.key:
+        if entry["key"] == kernel.key and record["sources"] == sources.get(record["name"]):
             fault = record["phase"] == "sanitizers" and record["rc"] == FAULTS
             verdicts[record["name"]] = entry["passed"] > 0 and not entry["failed"] and not fault
     if verdicts:

@@ -59,10 +59,10 @@ def listing(found: list[summary.Gpu], present: Mapping[str, Kernel]) -> str:
     """For each kernel of each launcher its state, kernels of one launcher and state together."""
     if not present:
         return "The compiled module is not installed: no kernel to speak of."
-    blocks = {
-        gpu.name: [(kernel, state(kernel, gpu.tests)) for kernel in running(dict(present), gpu.capability).values()]
-        for gpu in found
-    }
+    blocks = {}
+    for gpu in found:
+        here = running(dict(present), gpu.capability).values()
+        blocks[gpu.name] = [(kernel, state(kernel, gpu.tests, gpu.sources)) for kernel in here]
     lines = []
     for name, states in (blocks or {"no GPU": [(kernel, NEVER) for kernel in present.values()]}).items():
         lines.append(name)

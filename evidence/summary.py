@@ -12,6 +12,7 @@ from benchmarks.harness.results import ROW_FIELDS, Record, Row, read
 from benchmarks.show import figures
 from benchmarks.show.cells import quickest
 
+from . import gpu_plan
 from .machine_code import NEVER, ROOT, STATES, Kernel, running, state
 
 RESULTS = ROOT / "evidence/results"
@@ -26,7 +27,8 @@ class Part:
     rows: list[Row] = field(default_factory=list)
     rooflines: list[Record] = field(default_factory=list)
     kernels: Mapping[str, Record] = field(default_factory=dict)
-    complete: bool = False
+    step: str = ""  # the benchmark's name in the plan, and the hash of what its figures rested on
+    sources: str = ""
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Gpu:
     capability: int
     tests: list[Record]  # oldest first
     parts: list[Part]  # oldest first
+    sources: Mapping[str, str]  # of each step, as the checkout is now
 
     def cases(self) -> dict[tuple[str, str], tuple[Lines, Part]]:
         """By family and case the figures of every contender, from the newest run that measured ours."""
@@ -54,7 +57,7 @@ def own(line: figures.Line) -> bool:
     return line.row.ours and line.times is not None
 
 
-def gpu_of(folder: Path) -> Gpu:
+def gpu_of(folder: Path, sources: Mapping[str, str]) -> Gpu:
     """The records of a folder of results."""
     name, capability, tests, parts = folder.name, 0, list[Record](), list[Part]()
     for path in sorted(folder.glob("*.jsonl")):
@@ -69,14 +72,19 @@ def gpu_of(folder: Path) -> Gpu:
                 parts[-1].rooflines.append(record)
             elif record["kind"] == "test":
                 tests.append(record)
-                if record["phase"] == "bench" and parts and not parts[-1].complete:
-                    parts[-1].kernels, parts[-1].complete = record.get("kernels", {}), True
-    return Gpu(name, capability, sorted(tests, key=lambda t: str(t["ended"])), [part for part in parts if part.rows])
+                if record["phase"] == "bench" and parts and not parts[-1].step:
+                    parts[-1].kernels, parts[-1].step = record.get("kernels", {}), record["name"]
+                    parts[-1].sources = record["sources"]
+    tests.sort(key=lambda test: str(test["ended"]))
+    return Gpu(name, capability, tests, [part for part in parts if part.rows], sources)
 
 
-def gpus(folder: Path = RESULTS) -> list[Gpu]:
-    """Every GPU that there are results of."""
-    return [gpu_of(each) for each in folders(folder)]
+def gpus(folder: Path = RESULTS, sources: Mapping[str, str] | None = None) -> list[Gpu]:
+    """Every GPU that there are results of; `sources` of steps are those of the checkout unless given."""
+    found = folders(folder)
+    if found and sources is None:
+        sources = gpu_plan.sources()
+    return [gpu_of(each, sources or {}) for each in found]
 
 
 def folders(folder: Path = RESULTS) -> list[Path]:
@@ -91,7 +99,7 @@ def states(gpu: Gpu, kernels: Mapping[str, Kernel]) -> dict[str, Counter[str]]:
     """By launcher, how many of the kernels that this GPU would run are in which state."""
     found: dict[str, Counter[str]] = {}
     for kernel in running(dict(kernels), gpu.capability).values():
-        found.setdefault(kernel.launcher, Counter())[state(kernel, gpu.tests)] += 1
+        found.setdefault(kernel.launcher, Counter())[state(kernel, gpu.tests, gpu.sources)] += 1
     return dict(sorted(found.items()))
 
 
@@ -124,8 +132,10 @@ def compared(lines: Iterable[Lines]) -> str:
     return f"{geometric_mean(r.value for r in ratios):.2f} in {len(ratios)} cases ({each})"
 
 
-def outdated(part: Part, kernels: Mapping[str, Kernel]) -> bool:
-    """Whether figures rest on kernels that have changed since."""
+def outdated(gpu: Gpu, part: Part, kernels: Mapping[str, Kernel]) -> bool:
+    """Whether what figures rest on has changed since: kernels, or how they were measured and judged."""
+    if part.sources != gpu.sources.get(part.step):
+        return True
     return any(name not in kernels or kernels[name].key != each["key"] for name, each in part.kernels.items())
 
 
@@ -144,7 +154,7 @@ def family_table(gpu: Gpu, kernels: Mapping[str, Kernel]) -> list[str]:
         groups.setdefault((family, lines[0].row.group), []).append((lines, part))
     rows = ["| family | cases | times of the best peer over ours |", "| --- | --- | --- |"]
     for (family, group), found in groups.items():
-        old = " (stale)" if any(outdated(part, kernels) for _, part in found) else ""
+        old = " (stale)" if any(outdated(gpu, part, kernels) for _, part in found) else ""
         rows.append(f"| {family} | {group}{old} | {compared(lines for lines, _ in found)} |")
     return rows
 
@@ -165,7 +175,7 @@ def case_table(gpu: Gpu, kernels: Mapping[str, Kernel]) -> list[str]:
                 f"{peer.row.contender}{' (weak)' if peer.weak else ''}",
                 (f"{ratio.value:.2f} ({ratio.low:.2f} ... {ratio.high:.2f}) {ratio.word}"),
             )
-        name = f"{case} (stale)" if outdated(part, kernels) else case
+        name = f"{case} (stale)" if outdated(gpu, part, kernels) else case
         rows.append(f"| {' | '.join((family, name, median, f'{p5} ... {p95}', mine.rate, share, *other))} |")
     return rows
 

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from result_records import ROOT, kernel, saw
@@ -114,10 +115,8 @@ def test_headers_of_a_launcher_are_its_source(tmp_path: Path) -> None:
     found = machine_code.included(folder / "one.cu", tmp_path)
     assert {path.name for path in found} == {"one.cu", "one.cuh", "deep.cuh"}
     before = machine_code.source_hash(found)
-    machine_code.plain_text.cache_clear()
     (folder / "deep.cuh").write_text("#pragma once\n// more words\n")
     assert machine_code.source_hash(found) == before
-    machine_code.plain_text.cache_clear()
     (folder / "deep.cuh").write_text("#pragma once\nint more;\n")
     assert machine_code.source_hash(found) != before
 
@@ -125,23 +124,30 @@ def test_headers_of_a_launcher_are_its_source(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------- states
 
 
+def state(of: machine_code.Kernel, records: list[Any]) -> str:
+    """With every step as the records say."""
+    return machine_code.state(of, records, {record["name"]: record["sources"] for record in records})
+
+
 def test_states() -> None:
     now, before = kernel(), kernel(code="old")
-    assert machine_code.state(now, []) == machine_code.NEVER
-    assert machine_code.state(now, [saw(now)]) == machine_code.VERIFIED
-    assert machine_code.state(now, [saw(now, failed=1)]) == machine_code.FAILING
-    assert machine_code.state(now, [saw(now, passed=0)]) == machine_code.FAILING
-    assert machine_code.state(now, [saw(now, failed=1), saw(now)]) == machine_code.VERIFIED  # a step's last word counts
-    assert machine_code.state(now, [saw(now), saw(now, failed=1)]) == machine_code.FAILING
-    assert machine_code.state(now, [saw(now, failed=1), saw(now, name="suite other")]) == machine_code.FAILING
-    assert machine_code.state(now, [saw(kernel(entry="another"))]) == machine_code.NEVER
-    assert machine_code.state(now, [saw(now, phase="bench")]) == machine_code.NEVER  # figures alone verify nothing
-    assert machine_code.state(now, [saw(now, device="emulated")]) == machine_code.NEVER
+    assert state(now, []) == machine_code.NEVER
+    assert state(now, [saw(now)]) == machine_code.VERIFIED
+    assert state(now, [saw(now, failed=1)]) == machine_code.FAILING
+    assert state(now, [saw(now, passed=0)]) == machine_code.FAILING
+    assert state(now, [saw(now, failed=1), saw(now)]) == machine_code.VERIFIED  # a step's last word counts
+    assert state(now, [saw(now), saw(now, failed=1)]) == machine_code.FAILING
+    assert state(now, [saw(now, failed=1), saw(now, name="suite other")]) == machine_code.FAILING
+    assert state(now, [saw(kernel(entry="another"))]) == machine_code.NEVER
+    assert state(now, [saw(now, phase="bench")]) == machine_code.NEVER  # figures alone verify nothing
+    assert state(now, [saw(now, device="emulated")]) == machine_code.NEVER
     for old in (before, kernel(source="old"), kernel(compiler="12.9")):
-        assert machine_code.state(now, [saw(old)]) == machine_code.STALE
+        assert state(now, [saw(old)]) == machine_code.STALE
+    for other in ({"suite softmax": "an easier test"}, {}):
+        assert machine_code.state(now, [saw(now)], other) == machine_code.STALE
     fault = saw(now, name="memcheck softmax", phase="sanitizers", rc=machine_code.FAULTS)
-    assert machine_code.state(now, [saw(now), fault]) == machine_code.FAILING
-    assert machine_code.state(now, [saw(now), fault | {"rc": 0}]) == machine_code.VERIFIED
+    assert state(now, [saw(now), fault]) == machine_code.FAILING
+    assert state(now, [saw(now), fault | {"rc": 0}]) == machine_code.VERIFIED
 
 
 def test_the_code_that_a_gpu_runs() -> None:

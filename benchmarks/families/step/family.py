@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import pylayers
+import pylayers.nn  # asked for by attribute, as torch's is
 from pylayers import backends, optim
 from pylayers.backends.protocol import AdamRates
 from pylayers.context import backend
