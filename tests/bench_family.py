@@ -38,7 +38,7 @@ def contender(body: Callable[[Any, np.ndarray, np.ndarray, np.ndarray], Any]) ->
 
     def for_place(place: Any) -> Any:
         def prepare(x: dict[str, np.ndarray]) -> Any:
-            y = np.zeros((M, N), np.float32)
+            y = place.xp.zeros((M, N), np.float32)
 
             def call() -> Sequence[np.ndarray]:
                 instead = body(place, x["a"], x["b"], y)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
 import bench_family as b
@@ -55,13 +54,11 @@ def test_every_ceiling_multiplies_what_it_says(dtype: str) -> None:
 
 
 @pytest.fixture
-def cuda_place(monkeypatch: pytest.MonkeyPatch) -> Any:
-    fake = numpy_cupy.cupy()
-    monkeypatch.setitem(sys.modules, "cupy.cuda", fake.cuda)
+def cuda_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     place_module = module("harness.cuda_place")
-    monkeypatch.setattr(place_module, "cupy_library", lambda: SimpleNamespace(namespace=fake))
     monkeypatch.setattr(place_module.CudaPlace, "torch_module", lambda place: None)
-    return place_module.CudaPlace(3)
+    with numpy_cupy.installed():
+        yield place_module.CudaPlace(3)
 
 
 def test_the_gpus_place_goes_through_a_whole_case(cuda_place: Any) -> None:
@@ -91,6 +88,11 @@ def test_float8_on_a_gpu_is_rounded_by_torch(cuda_place: Any, monkeypatch: pytes
     monkeypatch.setattr(cuda_place, "torch_module", lambda: torch)
     x = cuda_place.normal((30, 40), "float8_e5m2", 2.0)
     assert x.dtype.name == "float8_e5m2" and 1.8 < x.astype(float).std() < 2.2
+    bits = module("harness.bits")
+    y = bits.copy(x)  # of which CuPy makes no new array
+    assert type(y) is type(x) and bits.equal(x, y) and y.ctypes.data != x.ctypes.data
+    bits.poison(y.T)
+    assert bits.poisoned(y) == y.size and bits.poisoned(x) == 0
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16", "int64", "float8_e4m3fn"])
