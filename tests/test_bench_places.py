@@ -44,8 +44,8 @@ def test_every_ceiling_multiplies_what_it_says(dtype: str) -> None:
             assert dtype == "float8_e4m3fn"  # for GPUs, and for some CPUs
             continue
         y = y.to(torch.float64).numpy() if isinstance(y, torch.Tensor) else y
-        # float8's second factor is taken as it lies, by columns
-        right = x.T if dtype == "float8_e4m3fn" else x
+        # the second factor of 8 bits is taken as it lies, by columns
+        right = x.T if dtype in ("float8_e4m3fn", "int8") else x
         want = a.astype(float) @ right.astype(float)
         assert np.abs(y - want).max() <= 0.02 * np.abs(want).max()
 
@@ -117,3 +117,27 @@ def test_a_gpu_whose_clocks_were_held_down_gives_no_times(
     assert row.status == status, row.reason
     assert row.conditions["after"]["sm_mhz"] == 1980
     assert status == "measured" or row.reason == "clocks held down: hardware thermal slowdown"
+
+
+def test_ceilings_of_a_gpu_need_no_torch(cuda_place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    roofline_module = module("harness.roofline")
+    monkeypatch.setattr(roofline_module, "SIDES", {"cuda": (64,)})
+    found = roofline_module.Roofline(cuda_place)
+    for dtype in ("float8_e4m3fn", "int8", "float32"):
+        found.measure_products(dtype)
+    assert found.flop_per_s["float32"] > 0 == found.flop_per_s["float8_e4m3fn"]
+
+
+def test_peers_alone_are_timed_on_a_gpu_only_where_they_are_asked_for(cuda_place: Any) -> None:
+    honest = b.contender(lambda place, x, w, y: b.product(x, w, y))
+    family = b.product_family(peer=honest)
+    entries = family.contenders
+    family.contenders = lambda case, place: [
+        b.family.Absent("pylayers", "no kernel yet", ours=True),
+        *entries(case, place),
+    ]
+    ours, peer = rows(family, cuda_place)
+    assert (ours.status, peer.status) == ("absent", "not measured") and "ours is absent" in peer.reason
+    settings = measure.Settings(rounds=5, fewest_rounds=5, sample_s=1e-4, peers=("peer",))
+    assert [row.status for row in rows(family, cuda_place, settings)] == ["absent", "measured"]
+    assert [row.status for row in rows(family, places.HostPlace())] == ["absent", "measured"]

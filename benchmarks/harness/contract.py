@@ -24,6 +24,7 @@ class Case:
     bytes: int  # each input read once, each result written once
     params: Mapping[str, Any] = field(default_factory=dict)  # what its family builds it from; JSON
     quick: bool = False  # whether `--quick` runs it
+    by_wall: bool = False  # whether what the host does for a call is part of what is compared
 
 
 class Place(Protocol):

@@ -90,8 +90,11 @@ class Measurement:
 
     def enter(self) -> None:
         """Asks the family who takes part, ours first."""
-        for found in self.family.contenders(self.case, self.place):
-            words = self.settings.peers
+        words = self.settings.peers
+        contenders = self.family.contenders(self.case, self.place)
+        without_ours = all(isinstance(found, Absent) for found in contenders if found.ours)
+        idle = self.place.device.asynchronous and without_ours and not words
+        for found in contenders:
             if not found.ours and words and not any(word.lower() in found.name.lower() for word in words):
                 continue
             row = row_of(self.case, contender=found.name, place=self.place.name, backend=self.place.backend)
@@ -99,6 +102,8 @@ class Measurement:
             self.rows.append(row)
             if isinstance(found, Absent):
                 row.status, row.reason = "absent", found.reason
+            elif idle:
+                row.reason = "ours is absent: a GPU times peers alone where they are asked for"
             else:
                 row.status, row.version, row.arithmetic = "measured", found.version, found.arithmetic
                 self.entrants.append(Entrant(found, row))

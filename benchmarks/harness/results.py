@@ -33,6 +33,7 @@ class Row:
     backend: str
     version: str = ""
     arithmetic: str = ""
+    by_wall: bool = False  # figures are of `wall_s`, which holds the host's part, and not of `samples_s`
     ours: bool = False
     status: Status = "not measured"
     reason: str = ""
@@ -47,6 +48,11 @@ class Row:
     peak_bytes: int | None = None
     conditions: dict[str, Any] = field(default_factory=dict)  # a GPU's clocks before and after; others on the CPU
 
+    @property
+    def compared_s(self) -> list[float]:
+        """The seconds of a call that figures are made of."""
+        return self.wall_s if self.by_wall else self.samples_s
+
     def record(self) -> Record:
         """The row as a line."""
         return {"kind": "row", **finite(dataclasses.asdict(self))}
@@ -58,7 +64,7 @@ ROW_FIELDS = {item.name for item in dataclasses.fields(Row)}
 def row_of(case: Case, **about: Any) -> Row:
     """A row of this case."""
     facts = case.family, case.name, case.group, case.dtype, case.flop, case.bytes, dict(case.params)
-    return Row(*facts, **about)
+    return Row(*facts, **{"by_wall": case.by_wall, **about})
 
 
 def finite(value: Any) -> Any:

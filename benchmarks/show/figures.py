@@ -114,17 +114,20 @@ def lines(rows: Iterable[Row], rooflines: Iterable[Record]) -> list[Line]:
     """Every row with its figures; ratios are to our row of the same case and place."""
     ceilings = {record["place"]: Ceilings.of(record) for record in rooflines}
     rows = list(rows)
-    ours = {(r.family, r.case, r.place): r for r in rows if r.ours and r.status == "measured"}
+    ours: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        if row.ours and row.status == "measured":
+            ours.setdefault((row.family, row.case, row.place), row)  # the first that a family names is what users call
     found = []
     for row in rows:
         if row.status != "measured":
             found.append(Line(row))
             continue
         home, own = ceilings.get(row.place), ours.get((row.family, row.case, row.place))
-        known = times(row.samples_s)
+        known = times(row.compared_s)
         least = home.least_s(row) if home else 0.0
         compared = None
         if own is not None and not row.ours:
-            compared = ratio(own.samples_s, row.samples_s)._replace(busy=busy(row))
+            compared = ratio(own.compared_s, row.compared_s)._replace(busy=busy(row))
         found.append(Line(row, known, least / known.median if least else None, compared))
     return found

@@ -26,7 +26,7 @@ def call(group: str, face: str, rows: int, columns: int, inner: int) -> Case:
     count = rows * inner + columns * inner + columns + rows * columns
     params = {"face": face, "rows": rows, "columns": columns, "inner": inner}
     full = f"{SHORT['float32']} linear {rows}x{columns}x{inner}, {face}"
-    return Case("calls", full, group, "float32", 2 * rows * columns * inner, 4 * count, params, group == "tiny")
+    return Case("calls", full, group, "float32", 2 * rows * columns * inner, 4 * count, params, group == "tiny", True)
 
 
 # And behind products that keep a GPU busy for longer than the call takes.

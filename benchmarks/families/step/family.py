@@ -41,7 +41,7 @@ def step(network: str, dtype: str, batch: int, optimizer: str, layout: str, quic
     moved = 4 * (2 * count * parameters + batch * int(np.prod(example)))
     params = {"network": network, "batch": batch, "optimizer": optimizer, "layout": layout}
     full = f"{SHORT[dtype]} {network} batch {batch} {optimizer} {layout}"
-    return Case("step", full, network, dtype, 3 * batch * flop, moved, params, quick)
+    return Case("step", full, network, dtype, 3 * batch * flop, moved, params, quick, by_wall=True)
 
 
 cases: Sequence[Case] = (
