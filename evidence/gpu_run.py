@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,11 @@ from benchmarks.harness.results import Record, append, read
 
 from .gpu_plan import LAUNCHERS, Phase, phases, python
 from .machine_code import ROOT, Kernel, require_checkout, running
-from .steps import Runner, Step, finished, not_run
+from .steps import Runner, Step, finished, not_run, suspects
 
 RESULTS = ROOT / "evidence/results"
 LEAST_S = 10.0  # a step is not begun with less
-OUTPUT = "run.jsonl"
+OUTPUT, LOG = "run.jsonl", "run.log"  # few files may come back from a machine that is lent, in this order
 FACTS_S = 180.0
 
 
@@ -63,11 +62,13 @@ def at_this_source(step: Step, record: Record, keys: dict[str, Record]) -> bool:
     return step.sources == record["sources"] != "" and all(keys.get(name) == entry["key"] for name, entry in seen)
 
 
-def finished_cases(step: Step, known: list[Record], current: dict[str, Kernel], device: str) -> list[str]:
-    """The cases of a benchmark that were measured at this source."""
+def known_cases(
+    step: Step, known: list[Record], current: dict[str, Kernel], device: str, which: str = "cases"
+) -> list[str]:
+    """The cases of a benchmark that were measured at this source, or ("suspects") that ended a process."""
     keys = {kernel.name: kernel.key for kernel in current.values()}
     same = [record for record in ran(step, known, device) if at_this_source(step, record, keys)]
-    return sorted({case for record in same for case in record.get("cases", ())})
+    return sorted({case for record in same for case in record.get(which, ())})
 
 
 def verified(step: Step, known: list[Record], current: dict[str, Kernel], device: str) -> str:
@@ -92,12 +93,13 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         self.path, self.device, self.chosen = out / OUTPUT, device, chosen
         self.began, self.seconds = time.monotonic(), seconds
-        self.runner = Runner(ROOT, out / "log.txt")
+        self.runner = Runner(ROOT, out / LOG)
         self.lock = threading.Lock()
         paths = [*RESULTS.glob("*/*.jsonl"), *([self.path] if self.path.exists() else [])]
         self.known, self.records = known_records(paths), list[Record]()
         self.current: dict[str, Kernel] = {}  # the kernels that run here, by entry
         self.broken = ""  # why nothing can be run
+        self.gpu = ""  # its name: what another kind has shown counts for this one as if it had not run
 
     def left(self) -> float:
         """Seconds until it has to be over."""
@@ -105,7 +107,7 @@ class Run:
 
     def note(self, record: Record, lines: Iterable[Record] = ()) -> None:
         """Writes a record, and the lines that belong to it, to the file."""
-        record |= {"device": self.device, "ended": now()}
+        record |= {"device": self.device, "gpu": self.gpu, "ended": now()}
         with self.lock:
             append(self.path, [*lines, record])
             self.records.append(record)
@@ -113,7 +115,7 @@ class Run:
 
     def phase(self, phase: Phase) -> None:
         """All steps of a phase."""
-        end = time.monotonic() + min(phase.share * self.seconds, self.left())
+        end = time.monotonic() + min(phase.share * self.seconds, self.left() - phase.leaves * self.seconds)
         with ThreadPoolExecutor(phase.at_once) as pool:
             for done in [pool.submit(self.step, step, end) for step in phase.steps]:
                 done.result()
@@ -131,19 +133,16 @@ class Run:
         elif room < LEAST_S or self.runner.stopped:
             self.note(not_run(step, "not run", "interrupted" if self.runner.stopped else "no time left"))
         else:
-            record, lines = self.runner.run(self.resumed(step), min(step.limit_s, room))
+            record, lines = self.runner.run(step, min(step.limit_s, room), *self.resumed(step))
             if step.writes == "row":
-                record["cases"] = finished(lines)
+                record["cases"], record["suspects"] = finished(lines), suspects(lines)
             self.note(self.about_kernels(step, record), lines)
 
-    def resumed(self, step: Step) -> Step:
-        """A benchmark without the cases that earlier runs measured at this source."""
-        cases = finished_cases(step, self.known, self.current, self.device) if step.writes == "row" else []
-        if not cases:
-            return step
-        file = self.path.with_name(f"{step.name.replace(' ', '_')}.txt")
-        file.write_text("\n".join(cases))
-        return replace(step, command=(*step.command, "--finished", str(file)))
+    def resumed(self, step: Step) -> list[list[str]]:
+        """Of a benchmark the cases that earlier runs measured at this source, and those that ended one."""
+        if step.writes != "row":
+            return []
+        return [known_cases(step, self.known, self.current, self.device, which) for which in ("cases", "suspects")]
 
     def about_kernels(self, step: Step, record: Record) -> Record:
         """The record with the keys of the kernels that it speaks of."""
@@ -168,6 +167,8 @@ class Run:
             self.broken = "the module or the GPU cannot be asked: see the step 'facts'"
         elif self.device == "cuda" and not self.current:
             self.broken = "the module was not built, or has no kernel for this GPU"
+        self.gpu = header.get("machine", {}).get("gpu", "")
+        self.known = [known for known in self.known if known.get("gpu", "") == self.gpu]
         self.note(record, lines)
 
     def all(self) -> None:
@@ -204,7 +205,7 @@ def table(records: list[Record]) -> str:
 def main() -> int:
     """0 when no step failed."""
     parser = argparse.ArgumentParser(prog="python -m evidence.gpu_run", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the folder of run.jsonl and log.txt")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of run.jsonl and run.log")
     parser.add_argument("--minutes", type=float, default=9.0, help="when it has to be over")
     parser.add_argument("--device", choices=["cuda", "emulated"], default="cuda", help="emulated: a rehearsal")
     parser.add_argument("--phases", nargs="*", default=[], help="only these: build ptx suite sanitizers bench")

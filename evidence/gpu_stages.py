@@ -17,6 +17,8 @@ from benchmarks.harness.results import SCHEMA, Record, append
 from .machine_code import ROOT, Kernel, kernels
 from .sources import searched
 
+HANG_S = 60.0  # for a case; torch.compile is done with the largest by then
+
 
 def test_module(name: str) -> object:
     """A module that the tests import by this name."""
@@ -53,16 +55,23 @@ def build_emulator() -> None:
         emulated.build(name=name)  # type: ignore[attr-defined]
 
 
-def bench(families: list[str], device: str, path: Path, seconds: float, quick: bool, finished: set[str]) -> None:
+def names_in(path: Path | None) -> frozenset[str]:
+    """The lines of a file; none without one."""
+    return frozenset(path.read_text().splitlines() if path else ())
+
+
+def bench(given: argparse.Namespace) -> None:
     """Measures what is not finished until the time is up; each record is on the disk before the next is made."""
     from benchmarks.harness import measure, places, run
 
-    if device == "emulated":
+    if given.device == "emulated":
         test_module("emulated").load()  # type: ignore[attr-defined]
-    place, missing = places.open_place(device, seed=0)
-    base = measure.QUICK if quick else measure.Settings()
-    settings = dataclasses.replace(base, deadline=time.monotonic() + seconds, finished=frozenset(finished))
-    run.run(run.load(families), place, settings, lambda record: append(path, [record]), no_gpu=missing)
+    place, missing = places.open_place(given.device, seed=0)
+    settings = dataclasses.replace(
+        measure.QUICK if given.quick else measure.Settings(), deadline=time.monotonic() + given.seconds,
+        finished=names_in(given.finished), suspects=names_in(given.suspects), by_value=True, hang_s=HANG_S,
+    )  # fmt: skip
+    run.run(run.load(given.families), place, settings, lambda record: append(given.json, [record]), no_gpu=missing)
 
 
 def main() -> None:
@@ -75,6 +84,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--finished", type=Path, metavar="FILE", help="names of cases to leave out, one a line")
+    parser.add_argument("--suspects", type=Path, metavar="FILE", help="names of cases that come last")
     given = parser.parse_args()
     os.chdir(ROOT)
     if given.stage == "facts":
@@ -84,8 +94,7 @@ def main() -> None:
     elif given.stage == "instructions":
         test_module("instructions").build_for_gpu()  # type: ignore[attr-defined]
     else:
-        finished = set(given.finished.read_text().splitlines()) if given.finished else set[str]()
-        bench(given.families, given.device, given.json, given.seconds, given.quick, finished)
+        bench(given)
 
 
 if __name__ == "__main__":

@@ -208,9 +208,10 @@ def running(found: dict[str, Kernel], capability: int) -> dict[str, Kernel]:
     return {entry: kernel for entry, (_, kernel) in chosen.items()}
 
 
-VERIFIED, FAILING, STALE, NEVER = STATES = (
+VERIFIED, FAILING, UNSURE, STALE, NEVER = STATES = (
     "verified at this source",
     "failing at this source",
+    "unfinished at this source",  # some test of its step hung or died, and nobody knows which kernel was to blame
     "stale",
     "never run on a GPU",
 )
@@ -222,7 +223,7 @@ def state(kernel: Kernel, tests: Iterable[Record], sources: Mapping[str, str]) -
 
     `sources` are the hashes of the steps as they are now, by name: what an easier test has passed is stale.
     """
-    seen, verdicts = False, dict[str, bool]()  # by step, its last one counts
+    seen, verdicts = False, dict[str, str]()  # by step, its last one counts
     for record in tests:
         entry = record.get("kernels", {}).get(kernel.name)
         if entry is None or record.get("device") != "cuda" or record["phase"] == "bench":
@@ -230,7 +231,10 @@ def state(kernel: Kernel, tests: Iterable[Record], sources: Mapping[str, str]) -
         seen = True
         if entry["key"] == kernel.key and record["sources"] == sources.get(record["name"]):
             fault = record["phase"] == "sanitizers" and record["rc"] == FAULTS
-            verdicts[record["name"]] = entry["passed"] > 0 and not entry["failed"] and not fault
-    if verdicts:
-        return VERIFIED if all(verdicts.values()) else FAILING
+            whole = not record.get("unfinished") and not record.get("lost")
+            bad = not entry["passed"] or entry["failed"] or fault
+            verdicts[record["name"]] = FAILING if bad else VERIFIED if whole else UNSURE
+    for word in (FAILING, UNSURE, VERIFIED):
+        if word in verdicts.values():
+            return word
     return STALE if seen else NEVER

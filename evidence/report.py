@@ -18,7 +18,7 @@ from benchmarks.harness.results import append, read
 from benchmarks.show import pictures
 
 from . import optable, summary
-from .machine_code import FAILING, NEVER, ROOT, STALE, Kernel, kernels, require_checkout, running, state
+from .machine_code import FAILING, NEVER, ROOT, STALE, UNSURE, Kernel, kernels, require_checkout, running, state
 
 BEGIN, END = "<!-- figures: python -m evidence.report --write -->", "<!-- end of figures -->"
 
@@ -69,7 +69,7 @@ def listing(found: list[summary.Gpu], present: Mapping[str, Kernel]) -> str:
         count = Counter((kernel.launcher, kernel.architecture, word) for kernel, word in states)
         for (launcher, architecture, word), number in sorted(count.items()):
             lines.append(f"  {launcher:16} {architecture:10} {number:4}  {word}")
-        lines += [f"  {word}: {kernel.name}" for kernel, word in states if word in (FAILING, STALE)]
+        lines += [f"  {word}: {kernel.name}" for kernel, word in states if word in (FAILING, UNSURE, STALE)]
     return "\n".join(lines)
 
 

@@ -72,9 +72,10 @@ def gpu_of(folder: Path, sources: Mapping[str, str]) -> Gpu:
                 parts[-1].rooflines.append(record)
             elif record["kind"] == "test":
                 tests.append(record)
-                if record["phase"] == "bench" and parts and not parts[-1].step:
-                    parts[-1].kernels, parts[-1].step = record.get("kernels", {}), record["name"]
-                    parts[-1].sources = record["sources"]
+                for part in parts if record["phase"] == "bench" else []:
+                    if not part.step:  # a step whose process died has a header for each start
+                        part.kernels, part.step = record.get("kernels", {}), record["name"]
+                        part.sources = record["sources"]
     tests.sort(key=lambda test: str(test["ended"]))
     return Gpu(name, capability, tests, [part for part in parts if part.rows], sources)
 

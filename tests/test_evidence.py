@@ -150,6 +150,18 @@ def test_states() -> None:
     assert state(now, [saw(now), fault | {"rc": 0}]) == machine_code.VERIFIED
 
 
+def test_a_kernel_of_a_step_that_hung_is_not_verified() -> None:
+    """Which kernel it was, nobody knows: the test that launched it has told nothing."""
+    now = kernel()
+    for about in ({"unfinished": ["tests/test_softmax.py::test_hangs[cuda]"]}, {"lost": ["::test_traps[cuda]"]}):
+        hung = saw(now, status="failed", rc=-9, **about)
+        assert state(now, [hung]) == machine_code.UNSURE
+        assert state(now, [saw(now), hung]) == machine_code.UNSURE
+        assert state(now, [hung, saw(now)]) == machine_code.VERIFIED
+        assert state(now, [saw(now, failed=1, **about)]) == machine_code.FAILING
+        assert state(now, [saw(now, name="suite other"), hung]) == machine_code.UNSURE
+
+
 def test_the_code_that_a_gpu_runs() -> None:
     names = ["sm_80", "sm_90a", "compute_80", "sm_86", "compute_90a"]
     found = {k.name: k for k in (kernel("k", name) for name in names)}

@@ -65,7 +65,7 @@ def test_what_decides_a_verdict_changes_the_hash(file: str, stale: set[str], fre
         record = {"kind": "test", "name": name, "device": "cuda", "status": "passed", "ended": "then", "kernels": {},
                   "sources": before[name], "phase": step.phase, "cases": ["a case"]}  # fmt: skip
         assert gpu_run.verified(step, [record], {}, "cuda") == ("" if name in stale else "then"), name
-        assert gpu_run.finished_cases(step, [record], {}, "cuda") == ([] if name in stale else ["a case"]), name
+        assert gpu_run.known_cases(step, [record], {}, "cuda") == ([] if name in stale else ["a case"]), name
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from statistics import median
 from typing import Any
 
 from . import bits, judge, machine
-from .contract import Absent, Array, Call, Case, Contender, Family
+from .contract import Absent, Array, Case, Family
+from .entrant import DeviceLost, Entrant, NotMeasured
 from .places import HostPlace
 from .results import Row, row_of
 from .roofline import Roofline
@@ -35,46 +36,12 @@ class Settings:
     peers: tuple[str, ...] = ()  # words that the names of peers hold; all of them if empty
     deadline: float | None = None  # of time.monotonic(); no case begins after it
     finished: frozenset[str] = frozenset()  # names of cases that another run measured
+    suspects: frozenset[str] = frozenset()  # and of those that ended one: they come last
+    by_value: bool = False  # the most valuable cases first
     hang_s: float = 300.0  # a case on a GPU that takes longer ends the run
 
 
 QUICK = Settings(quick=True, rounds=7, sample_s=2e-3, case_s=1.0, call_limit_s=0.5)
-
-
-class NotMeasured(Exception):  # noqa: N818 - no error: a contender that this run leaves out
-    """Why a contender is left out."""
-
-
-class DeviceLost(RuntimeError):
-    """A contender left the GPU unusable for this process."""
-
-
-class Entrant:
-    """A contender with its calls, one for each set, and its row."""
-
-    def __init__(self, contender: Contender, row: Row) -> None:
-        self.contender, self.row = contender, row
-        self.calls: list[Call] = []
-        self.free_s: list[float] = []  # by events, of the samples that the host did not make wait
-        self.owned: list[bool] = []  # which results lie in the memory of arguments
-        self.count = self.turn = 0
-        self.host_s = self.call_s = 0.0
-
-    @property
-    def runs(self) -> bool:
-        """Whether it is still in."""
-        return self.row.status == "measured"
-
-    def forget(self) -> None:
-        """Drops its times."""
-        for times in (self.free_s, self.row.samples_s, self.row.wall_s, self.row.host_s):
-            times.clear()
-
-    def turns(self, sets: int) -> list[int]:
-        """The sets that the next sample takes."""
-        found = [(self.turn + number) % sets for number in range(self.count)]
-        self.turn = (self.turn + self.count) % sets
-        return found
 
 
 class Measurement:
@@ -127,10 +94,7 @@ class Measurement:
             self.place.device.synchronize()
             self.sets.restore()
         except Exception as error:
-            raise DeviceLost(
-                f"bench: the device no longer answers after {row.contender} on {row.family} '{row.case}' "
-                f"({row.reason}); what follows in this process would mean nothing: {error}"
-            ) from error
+            raise DeviceLost(row, error) from error
 
     def qualify(self, entrant: Entrant) -> None:
         """Right results, twice, with other numbers in the same memory; nothing is timed yet."""

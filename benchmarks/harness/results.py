@@ -13,6 +13,8 @@ from typing import Any, Literal
 from .contract import Case
 
 SCHEMA = 1
+OUT_OF_TIME = "no time left"  # why a case is left for another run
+HUNG, LOST = "hung", "the device was lost"  # how the reason of a case begins that ended its process
 Status = Literal["measured", "rejected", "absent", "not measured", "error"]
 Record = dict[str, Any]  # one line: {"kind": "header" | "row" | "test" | "roofline" | ..., ...}
 

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import importlib
 import itertools
+import math
 import os
 import sys
 import threading
@@ -19,11 +20,13 @@ from pylayers.errors import expected
 
 from . import machine
 from .contract import Case, Family
-from .measure import DeviceLost, Settings, left_out, measure
+from .entrant import DeviceLost
+from .measure import Settings, left_out, measure
 from .places import HostPlace
-from .results import SCHEMA, Record, Row, row_of
+from .results import HUNG, LOST, OUT_OF_TIME, SCHEMA, Record, Row, row_of
 from .roofline import Roofline
 
+LATE_S = 5.0  # after the deadline; a case that then still runs is ended
 Sink = Callable[[Record], None]
 Progress = Callable[[str, int, int], None]  # what comes next, how many cases are done, of how many
 
@@ -48,24 +51,35 @@ def chosen_cases(families: Sequence[Family], settings: Settings) -> list[tuple[F
     """The cases that a run with these settings takes; a quick run, whose time may end, takes of each family in turn."""
     todo = [[(family, case) for case in family.cases if case.name not in settings.finished] for family in families]
     if not settings.quick:
-        return [entry for column in todo for entry in column]
+        whole = [entry for column in todo for entry in column]
+        return sorted(whole, key=lambda entry: rank(entry[1], settings))
     columns = [[(family, case) for family, case in column if case.quick] for column in todo]
     return [entry for row in itertools.zip_longest(*columns) for entry in row if entry is not None]
 
 
+def rank(case: Case, settings: Settings) -> tuple[Any, ...]:
+    """Where a case comes: what ended an earlier run last of all; by value bfloat16 first, and of it the largest."""
+    suspect = case.name in settings.suspects
+    return (suspect, case.dtype != "bfloat16", -case.flop, -case.bytes) if settings.by_value else (suspect,)
+
+
 @contextlib.contextmanager
-def watched(place: HostPlace, case: Case, seconds: float) -> Iterator[None]:
-    """Ends the process with a sentence where a GPU does not answer in time: waiting for it cannot be interrupted."""
+def watched(place: HostPlace, case: Case, settings: Settings, sink: Sink) -> Iterator[None]:
+    """Ends the process with a sentence and a row where a GPU does not answer: waiting for it cannot be interrupted."""
     if not place.device.asynchronous:
         yield
         return
+    left = math.inf if settings.deadline is None else max(settings.deadline - time.monotonic(), 0.0) + LATE_S
+    seconds = min(settings.hang_s, left)
 
     def give_up() -> None:
-        print(
-            f"bench: {case.family} '{case.name}' did not end within {seconds:.0f} s on {place.name}: a kernel hangs, "
-            "or the machine is far slower than expected; what was measured before is kept",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+        sentence = (
+            f"did not end within {seconds:.0f} s on {place.name}: a kernel hangs, or the machine is far slower than "
+            "expected"
+        )
+        late = left_out(case, place.name, place.backend, OUT_OF_TIME)
+        sink((late if seconds < settings.hang_s else no_answer(case, place, f"{HUNG}: {sentence}")).record())
+        print(f"bench: {case.family} '{case.name}' {sentence}; what was measured is kept", file=sys.stderr, flush=True)
         os._exit(3)
 
     timer = threading.Timer(seconds, give_up)
@@ -77,14 +91,25 @@ def watched(place: HostPlace, case: Case, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def rows_of(family: Family, case: Case, place: HostPlace, roofline: Roofline, settings: Settings) -> list[Row]:
-    """The rows of a case; one that says why there are none."""
+def no_answer(case: Case, place: HostPlace, reason: str) -> Row:
+    """Our row of a case after which the GPU was no more to be had."""
+    return row_of(case, contender="pylayers", ours=True, place=place.name, backend=place.backend, status="error",
+                  reason=reason)  # fmt: skip
+
+
+def rows_of(
+    family: Family, case: Case, place: HostPlace, roofline: Roofline, settings: Settings, sink: Sink
+) -> list[Row]:
+    """The rows of a case; one that says why there are none. What ends the run with it goes to the sink."""
     if settings.deadline is not None and time.monotonic() >= settings.deadline:
-        return [left_out(case, place.name, place.backend, "no time left")]
+        return [left_out(case, place.name, place.backend, OUT_OF_TIME)]
     try:
-        with watched(place, case, settings.hang_s):
+        with watched(place, case, settings, sink):
             return measure(family, case, place, roofline, settings)
-    except DeviceLost:
+    except DeviceLost as error:
+        sink(error.row.record())
+        if not error.row.ours:
+            sink(no_answer(case, place, f"{LOST} to {error.row.contender}").record())
         raise
     except Exception as error:  # of the family: its inputs or its list of contenders; the other cases still count
         absent = isinstance(error, NotImplementedError)
@@ -110,7 +135,8 @@ def run(
     began = time.monotonic()
     no_gpu = no_gpu or ("the CPU was asked for" if place.name == "cpu" else "")
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    about = {key: value for key, value in dataclasses.asdict(settings).items() if key not in ("deadline", "finished")}
+    own = ("deadline", "finished", "suspects")  # of this process alone
+    about = {key: value for key, value in dataclasses.asdict(settings).items() if key not in own}
     sink({"kind": "header", "schema": SCHEMA, "started": now, "machine": machine.describe(place), "settings": about,
           "kernels": dict(kernels or {}), "no_gpu": no_gpu})  # fmt: skip
     todo = chosen_cases(families, settings)
@@ -119,7 +145,7 @@ def run(
     sink(roofline.record())
     for done, (family, case) in enumerate(todo):
         progress(f"{case.family}: {case.name}", done, len(todo))
-        for row in rows_of(family, case, place, roofline, settings):
+        for row in rows_of(family, case, place, roofline, settings, sink):
             sink(row.record())
         if place.name == "cpu":
             sink(left_out(case, "cuda", "cuda", no_gpu).record())
