@@ -1,7 +1,8 @@
 """Times every row of a variant table on the family's cases: `python -m evidence.tune gemm --out FILE --minutes 9`.
 
 A case gives every variant that its plan accepts, with its useful numbers of splits, the same arrays, in turns, and
-judges them as the benchmark does. Every sample is kept. ``--write`` makes the table that the plan reads of this and of
+judges them as the benchmark does. Every sample is kept. Begun anew with the same file it goes on where it ended, also
+after a variant that hung and ended it. ``--write`` makes the table that the plan reads of this and of
 earlier files (``--from``): for each case the quickest, or the plan's own choice where that is as quick.
 """
 
@@ -11,15 +12,15 @@ import argparse
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
 from benchmarks.families.gemm import family as bench_gemm
-from benchmarks.harness import measure, places, roofline
+from benchmarks.harness import measure, places, roofline, run
 from benchmarks.harness.contract import Absent, Arrays, Call, Case, Contender, Deviation, Family, Place
-from benchmarks.harness.results import Record, append, read
+from benchmarks.harness.results import OUT_OF_TIME, Record, append, read
 from pylayers import backends
 from pylayers.errors import expected
 
@@ -123,22 +124,38 @@ def module_choice(module: Any, a: Any, b: Any, case: Case, spec: Any) -> str:
     return str(module.plan_gemm_measured(a, b, precision(case), spec, "", []).variant)
 
 
-def tune(device: str, seconds: float, quick: bool, sink: Callable[[Record], None]) -> None:
-    """Measures case after case until the time is up."""
+def measured(known: Iterable[Record], facts: Record) -> set[str]:
+    """The cases of earlier runs on this GPU and these kernels: with their figures, or found to hang."""
+    found, same = set[str](), False
+    for record in known:
+        if record["kind"] == "header":
+            same = all(record.get(key) == facts.get(key) for key in ("device", "kernels", "gpu"))
+        elif record["kind"] == "row" and same and record["reason"] != OUT_OF_TIME:
+            found.add(record["case"])
+    return found
+
+
+def tune(
+    device: str, seconds: float, quick: bool, sink: Callable[[Record], None], known: Iterable[Record] = ()
+) -> None:
+    """Measures case after case until the time is up, without those that are known."""
     deadline = time.monotonic() + seconds
     facts = gpu_stages.facts(device)
+    facts["gpu"] = facts["machine"].get("gpu", "")
     place, _ = places.open_place(device, seed=0)
     module: Any = backends.load(place.backend)
     sink(facts | {"capability": module.module.device_spec(0).capability})
-    family = Variants(quick)
+    family, done = Variants(quick), measured(known, facts)
+    settings = dataclasses.replace(SETTINGS, deadline=deadline, hang_s=gpu_stages.HANG_S)
+    todo = [case for case in family.cases if case.name not in done]
     ceilings = roofline.Roofline(place).measure()
     sink(ceilings.record())
-    for number, case in enumerate(family.cases):
+    for number, case in enumerate(todo):
         if time.monotonic() >= deadline:
-            print(f"no time left for {len(family.cases) - number} of {len(family.cases)} cases")
+            print(f"no time left for {len(todo) - number} of {len(family.cases)} cases")
             break
         began = time.monotonic()
-        rows = measure.measure(cast(Family, family), case, place, ceilings, SETTINGS)
+        rows = run.rows_of(cast(Family, family), case, place, ceilings, settings, sink)
         for row in rows:
             sink(row.record())
         good = [row for row in rows if row.status == "measured"]
@@ -161,7 +178,8 @@ def main() -> int:
     if given.family != "gemm":
         raise expected("tune", "family", "gemm, the family with a table of variants", repr(given.family))
     if given.out is not None:
-        tune(given.device, 60 * given.minutes, given.quick, lambda record: append(given.out, [record]))
+        known = read(given.out).records if given.out.exists() else []
+        tune(given.device, 60 * given.minutes, given.quick, lambda record: append(given.out, [record]), known)
     if given.write is not None:
         files = [read(path) for path in [*given.files, *([given.out] if given.out else [])]]
         measured_on = {header["device"] for results in files for header in results.of("header")}
