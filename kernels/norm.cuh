@@ -31,18 +31,14 @@ template <class T, int kRowThreads> struct NormForward : RowKernel<kRowThreads> 
                 mean = reduce<float, kRowThreads>(sum, shared.sum, Sum{}) / float(p.columns);
             }
             // A second pass over x - mean, not E[x^2] - mean^2: that difference cancels where the mean is large.
-            auto sum_squares = [&](float factor, ReduceScratch<float, kRowThreads>& scratch) {
-                float sum = 0.0f;
-                for (int64_t j = lane; j < p.columns; j += kRowThreads) {
-                    float const d = factor * (p.x.at(row, j) - mean);
-                    sum += d * d;
-                }
-                return reduce<float, kRowThreads>(sum, scratch, Sum{});
-            };
-            float const squares = sum_squares(1.0f, shared.squares);
+            float squares = 0.0f;
+            for (int64_t j = lane; j < p.columns; j += kRowThreads) {
+                float const d = p.x.at(row, j) - mean;
+                squares += d * d;
+            }
+            squares = reduce<float, kRowThreads>(squares, shared.squares, Sum{});
             float rstd = 1.0f / sqrtf(squares / float(p.columns) + p.eps);
-            if (squares == INFINITY)  // x beyond 1e19; eps is nothing beside such a variance
-                rstd = kShrink / sqrtf(sum_squares(kShrink, shared.shrunk) / float(p.columns));
+            if (squares == INFINITY) rstd = rstd_of_large(p, shared, row, lane, mean);
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float y = (p.x.at(row, j) - mean) * rstd;
                 if (p.weight) y *= p.weight.at(j);
@@ -52,6 +48,18 @@ template <class T, int kRowThreads> struct NormForward : RowKernel<kRowThreads> 
             if (lane == 0 && p.mean) p.mean[row] = mean;
             if (lane == 0) p.rstd[row] = rstd;
         });
+    }
+
+    // Of x beyond 1e19, beside whose variance eps is nothing.
+    DEVICE static float rstd_of_large(Params const& p, Shared& shared, int64_t row, int lane, float mean) {
+        float squares = 0.0f;
+        ROLLED
+        for (int64_t j = lane; j < p.columns; j += kRowThreads) {
+            float const d = kShrink * (p.x.at(row, j) - mean);
+            squares += d * d;
+        }
+        squares = reduce<float, kRowThreads>(squares, shared.shrunk, Sum{});
+        return kShrink / sqrtf(squares / float(p.columns));
     }
 };
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pylayers import dtypes, functional
+from pylayers import dtypes, functional, names
 from pylayers.autograd import (
     Function,
     Tensor,
@@ -104,6 +104,9 @@ from pylayers.serialization import load, save
 _SUBMODULES = frozenset(("backends", "benchmarks", "data", "keras", "nn", "ops", "optim", "train"))
 
 
+_ANNOTATIONS = frozenset(("Any", "annotations", "importlib"))
+
+
 def _version() -> str:
     from importlib import metadata  # takes longer to import than everything here
 
@@ -122,8 +125,8 @@ def __getattr__(name: str) -> Any:
         return dtypes.ALIASES[name]
     if name in dtypes.DTYPES:
         return dtypes.DTYPES[name]
-    raise AttributeError(f"module 'pylayers' has no attribute {name!r}")
+    raise names.absent("pylayers", name, __dir__())
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *dtypes.ALIASES, *dtypes.DTYPES})
+    return sorted({*globals().keys() - _ANNOTATIONS, *_SUBMODULES, *dtypes.ALIASES, *dtypes.DTYPES})

@@ -45,9 +45,7 @@ class Tensor:
             raise expected("Tensor", "array", "a NumPy or CuPy array", type(array).__name__, hint, TypeError)
         if isinstance(array, np.generic):
             array = np.asarray(array)
-        if array.dtype not in dtypes.SUPPORTED:
-            wanted = "a dtype among " + ", ".join(dtypes.DTYPES)
-            raise expected("Tensor", "array", wanted, array.dtype.str, "cast it with astype", TypeError)
+        dtypes.require_supported("Tensor", "array", array.dtype)
         begin(self, array)
         if requires_grad:
             self.requires_grad_()
@@ -292,6 +290,9 @@ class Tensor:
         if self.array.size != 1 or self.array.dtype in dtypes.FLOATING:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)
 
     def __repr__(self) -> str:
         from pylayers.printing import tensor_repr

@@ -6,6 +6,7 @@ A gradient travels in a list of one, so that its references can be counted.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from pylayers._tensor import Hook, Tensor
 from pylayers.errors import expected
 
 Array = Any
+# Backward passes may run in several threads into one parameter; reentrant, for the garbage collector may run another.
+adding = threading.RLock()
 
 
 def run_hooks(hooks: Sequence[Hook] | None, held: list[Array]) -> None:
@@ -30,15 +33,16 @@ def run_hooks(hooks: Sequence[Hook] | None, held: list[Array]) -> None:
 
 def accumulate(x: Tensor, held: list[Array]) -> None:
     """Adds to x.grad, which owns its memory: a new gradient is taken as it is if nobody else can see it."""
-    if x._grad is not None:
-        x._grad.array += held[0]
-        x._grad.version.changes += 1
-    elif _is_unshared(held) and held[0].strides == x.array.strides:
-        x._grad = Tensor(held[0])
-    else:
-        copied = arrays.empty_like(x.array)
-        copied[...] = held[0]
-        x._grad = Tensor(copied)
+    with adding:
+        if x._grad is not None:
+            x._grad.array += held[0]
+            x._grad.version.changes += 1
+        elif _is_unshared(held) and held[0].strides == x.array.strides:
+            x._grad = Tensor(held[0])
+        else:
+            copied = arrays.empty_like(x.array)
+            copied[...] = held[0]
+            x._grad = Tensor(copied)
 
 
 def _references(held: list[Array]) -> tuple[int, int]:

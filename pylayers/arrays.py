@@ -181,7 +181,9 @@ def namespace(x: Array) -> Any:
 
 
 def memory_order(x: Array) -> tuple[int, ...]:
-    """The axes of x from the slowest in memory to the fastest."""
+    """The axes of x from the slowest in memory to the fastest; in C order where there are no elements."""
+    if x.size == 0:
+        return tuple(range(x.ndim))
     strides, long = [abs(s) for s in x.strides], [a for a in range(x.ndim) if x.shape[a] != 1]
     order = sorted(range(x.ndim), key=lambda a: (-strides[a], x.shape[a] == 1, a))
     if [a for a in order if a in long] != long:

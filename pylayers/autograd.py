@@ -232,7 +232,7 @@ def _sweep(root: Edge, dx: Array, retain_graph: bool) -> dict[int, tuple[Tensor,
             target, index, shape, dtype = edge
             if shape is None:
                 shape, dtype = target.array.shape, target.array.dtype  # type: ignore[union-attr]
-            if isinstance(dx, np.generic):
+            if type(dx) is not np.ndarray and isinstance(dx, np.generic):
                 dx = np.asarray(dx)
             if dx.shape != shape or dx.dtype != dtype:
                 dx = _fitted(dx, shape, dtype, node)
@@ -243,7 +243,8 @@ def _sweep(root: Edge, dx: Array, retain_graph: bool) -> dict[int, tuple[Tensor,
             else:
                 slots = pending[target] = [None] * max(1, len(target.outputs))
                 heapq.heappush(queue, (-target.sequence_number, target))
-            slots[index] = dx if slots[index] is None else slots[index] + dx
+            total = dx if slots[index] is None else slots[index] + dx
+            slots[index] = total if shape else np.asarray(total) if isinstance(total, np.generic) else total
         if not queue:
             return leaves
         node = heapq.heappop(queue)[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor
 from pylayers.errors import expected
 from pylayers.operations import checks
-from pylayers.operations.array import as_operand, to_device
+from pylayers.operations.array import as_operand, is_number, to_device
 from pylayers.random import Generator, default_generator
 
 Array = Any
@@ -26,33 +28,54 @@ def _tensor(values: Array, dtype: Any, device: Any, requires_grad: bool) -> Tens
     return Tensor(values if device is None else to_device(values, str(device)), requires_grad)
 
 
-def _from_data(op: str, data: Any) -> Array:
-    """An array of the data; Python floats in it become the default dtype."""
+def _from_data(op: str, data: Any, dtype: Any = None) -> Array:
+    """An array of the data; Python floats in it become the default dtype unless a dtype is wanted anyway."""
     if isinstance(data, Tensor):
         return data.array
     plain = as_operand(op, data)
     if arrays.is_array(plain) and not isinstance(plain, float):
         return plain
+    kinds: list[np.dtype[Any]] = []
+    if _has_tensors(plain):
+        plain = _numbers(op, plain, kinds)
     try:
         values = np.asarray(plain)
     except ValueError as error:
         raise expected(op, "data", "numbers in nested lists of equal lengths", error) from None
     if values.dtype.kind not in "biufV":
         raise expected(op, "data", "numbers in nested lists", f"{type(data).__name__} {data!r:.40}", error=TypeError)
-    first = data
+    if kinds:
+        return values.astype(functools.reduce(functools.partial(dtypes.promote_types, op), kinds))
+    first = plain
     while isinstance(first, (list, tuple)) and first:
         first = first[0]
-    if values.dtype == dtypes.float64 and (type(first) in (int, float) or values.size == 0):
+    if dtype is None and values.dtype == dtypes.float64 and (type(first) in (int, float) or values.size == 0):
         return values.astype(dtypes.get_default_dtype())
     return values
+
+
+def _has_tensors(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and any(isinstance(x, Tensor) or _has_tensors(x) for x in data)
+
+
+def _numbers(op: str, data: Any, kinds: list[np.dtype[Any]]) -> Any:
+    """Nested lists with the tensors in them as numbers, which have one element each; `kinds` gets all dtypes."""
+    if isinstance(data, (list, tuple)):
+        return [_numbers(op, x, kinds) for x in data]
+    if isinstance(data, Tensor) and data.array.size != 1:
+        found = f"one of shape {data.shape}"
+        raise expected(op, "data", "tensors of one element in lists", found, "stack joins tensors", TypeError)
+    kinds.append(data.dtype if hasattr(data, "dtype") else dtypes.scalar_dtype(op, data))
+    return data.item() if isinstance(data, Tensor) else data
 
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A copy of numbers, nested lists or an array. Python floats become float32, the default dtype, integers int64.
 
-    TypeError for what holds no numbers and for a torch tensor that requires grad, ValueError for ragged lists.
+    Tensors of one element count as numbers inside lists. TypeError for what holds no numbers and for a torch tensor
+    that requires grad, ValueError for ragged lists.
     """
-    values = _from_data("tensor", data)
+    values = _from_data("tensor", data, dtype)
     return _tensor(arrays.namespace(values).array(values), dtype, device, requires_grad)
 
 
@@ -60,7 +83,7 @@ def as_tensor(data: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Like `tensor`, but on the same memory where dtype and device allow it; a Tensor keeps its history."""
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
-    return _tensor(_from_data("as_tensor", data), dtype, device, False)
+    return _tensor(_from_data("as_tensor", data, dtype), dtype, device, False)
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
@@ -79,12 +102,17 @@ def _shape(op: str, size: tuple[Any, ...]) -> tuple[int, ...]:
 def full(
     size: Sequence[int], fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """`fill_value` everywhere; without a dtype that of the value: bool, int64 or the default dtype."""
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    """`fill_value` everywhere; without a dtype that of the value: bool, int64 or the default dtype.
+
+    ValueError for a number that the dtype does not hold.
+    """
+    value = fill_value.item() if isinstance(fill_value, (Tensor, np.ndarray, np.generic)) else fill_value
+    if not is_number(value):
+        raise expected("full", "fill_value", "a number", f"{value!r:.40}", error=TypeError)
     kind = dtypes.scalar_dtype("full", value) if dtype is None else dtypes.as_dtype("full", dtype)
     home = arrays.library_of("cpu" if device is None else str(device))
     values = home.empty(_shape("full", (size,)), kind, "cpu" if device is None else str(device))
-    values.fill(value)
+    values.fill(dtypes.held("full", "fill_value", value, kind))
     return Tensor(values, requires_grad)
 
 
@@ -116,10 +144,11 @@ def ones_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) -> 
 
 
 def full_like(input: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`fill_value` with the shape, dtype, device and memory order of `input`."""
+    """`fill_value` with the shape, dtype, device and memory order of `input`; ValueError as `full`."""
     x = _from_data("full_like", input)
     values = arrays.empty_like(x, dtype=None if dtype is None else dtypes.as_dtype("full_like", dtype))
-    values.fill(fill_value)
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    values.fill(dtypes.held("full_like", "fill_value", value, values.dtype))
     return Tensor(values, requires_grad)
 
 
@@ -131,12 +160,16 @@ def empty_like(input: Any, *, dtype: Any = None, requires_grad: bool = False) ->
 
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None) -> Tensor:
     """(n, m), m = n if not given: 1 on the diagonal, 0 elsewhere."""
-    return _tensor(np.eye(n, m, dtype=dtypes.get_default_dtype()), dtype, device, False)
+    rows = checks.whole("eye", "n", n, 0)
+    columns = rows if m is None else checks.whole("eye", "m", m, 0)
+    return _tensor(np.eye(rows, columns, dtype=dtypes.get_default_dtype()), dtype, device, False)
 
 
 def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None) -> Tensor:
     """start, start + step, ... short of end; ``arange(end)`` starts at 0. int64 for integers, else the default."""
     first, last = (0, start) if end is None else (start, end)
+    for name, value in (("start", first), ("end", last), ("step", step)):
+        checks.number("arange", name, value, -sys.float_info.max, what="a finite number")
     if step == 0:
         raise expected("arange", "step", "a number other than 0", step)
     if (last - first) * step < 0:
@@ -193,12 +226,15 @@ def randn_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False)
 
 
 def randint(
-    low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
+    low: Any = 0, high: Any = None, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
     device: Any = None,
 ) -> Tensor:  # fmt: skip
     """Integers in [low, high), each as likely: ``randint(high, size)`` starts at 0. int64 unless a dtype is given."""
     if size is None:
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    low, high = (checks.whole("randint", name, value, -(2**63)) for name, value in (("low", low), ("high", high)))
     if size is None:
         raise expected("randint", "size", "the sizes of the axes", None, error=TypeError)
     if not low < high:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from contextvars import ContextVar
 from typing import Any
 
@@ -90,6 +92,43 @@ def as_dtype(op: str, dtype: Any) -> np.dtype[Any]:
     return found
 
 
+def require_supported(op: str, name: str, dtype: Any) -> None:
+    """TypeError for a dtype that no tensor has: complex numbers, objects, swapped bytes."""
+    if dtype not in SUPPORTED:
+        raise expected(op, name, "a dtype among " + ", ".join(DTYPES), dtype.str, "cast it with astype", TypeError)
+
+
+def held(op: str, name: str, value: object, dtype: np.dtype[Any]) -> Any:
+    """A number as the dtype holds it: integers cut off fractions, unsigned ones wrap negative numbers, as in torch.
+
+    TypeError for what is no number, ValueError for a number out of the dtype's range.
+    """
+    number = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 else value
+    if not isinstance(number, (bool, int, float)):
+        raise expected(op, name, "a number", f"{value!r:.40}", error=TypeError)
+    with contextlib.suppress(OverflowError, ValueError), np.errstate(over="ignore"):  # int() of infinities and NaN
+        if dtype in FLOATING or dtype == bool_:
+            rounded = dtype.type(number).item()
+            if dtype == bool_ or (math.isfinite(rounded) if math.isfinite(number) else str(rounded) == str(number)):
+                return rounded
+        else:
+            most = int(np.iinfo(dtype).max)
+            if (int(np.iinfo(dtype).min) or -most) <= int(number) <= most:
+                return int(np.int64(int(number)).astype(dtype))
+    raise expected(op, name, f"a number that {dtype.name} holds", f"{number!s:.40}")
+
+
+def wrapped(op: str, value: int, dtype: np.dtype[Any]) -> int:
+    """What arithmetic of an integer dtype takes an integer of up to 64 bits for: what its lowest bits say, as in torch.
+
+    ValueError where that means nothing: for other dtypes and for longer integers.
+    """
+    if dtype in FLOATING or dtype == bool_ or not -(2**63) <= value < 2**64:
+        raise expected(op, "other", f"a number that {dtype.name} holds", f"{value!s:.40}")
+    low = int(np.iinfo(dtype).min)
+    return (value - low) % 2 ** (8 * dtype.itemsize) + low
+
+
 def is_floating(dtype: np.dtype[Any]) -> bool:
     """Whether the dtype holds fractions, and so may carry a gradient."""
     return dtype in FLOATING
@@ -107,6 +146,8 @@ def promote_types(op: str, a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     try:
         return PROMOTION[a, b]
     except KeyError:
+        for dtype in (a, b):
+            require_supported(op, "dtype", dtype)
         raise expected(op, "dtype", "dtypes with a common type", f"{a.name} and {b.name}", error=TypeError) from None
 
 

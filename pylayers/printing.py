@@ -20,7 +20,8 @@ DIGITS = 4  # after the point
 
 def tensor_repr(x: Tensor) -> str:
     """``tensor([[1., 2.]], dtype=float64, requires_grad=True)``; the dtype is left out where the elements tell."""
-    values = x.array if isinstance(x.array, np.ndarray) else x.array.get()
+    summarised = x.array.size > THRESHOLD
+    values = _shown(x.array, 0 if summarised else x.ndim)
     notes = []
     if x.device != "cpu":
         notes.append(f"device='{x.device}'")
@@ -33,21 +34,25 @@ def tensor_repr(x: Tensor) -> str:
         notes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:
         notes.append("requires_grad=True")
-    body = "[]" if values.size == 0 else _nested(values, _formatter(values), len("tensor("))
+    cuts = [summarised and size > 2 * EDGE for size in x.shape]
+    body = "[]" if values.size == 0 else _nested(values, _formatter(values), len("tensor("), cuts)
     return f"tensor({', '.join([body, *notes])})"
 
 
-def _shown(values: np.ndarray) -> np.ndarray:
-    """The elements that will be printed."""
-    for axis, size in enumerate(values.shape):
-        if values.size > 0 and size > 2 * EDGE:
-            values = values.take([*range(EDGE), *range(size - EDGE, size)], axis)
-    return values
+def _shown(values: Any, axis: int = 0) -> np.ndarray:
+    """The elements that will be printed, in host memory: both ends of each long axis, and never a copy of the rest."""
+    if axis == values.ndim:
+        return values if isinstance(values, np.ndarray) else values.get()
+    if values.shape[axis] <= 2 * EDGE:
+        return _shown(values, axis + 1)
+    before = (slice(None),) * axis
+    ends = values[(*before, slice(EDGE))], values[(*before, slice(-EDGE, None))]
+    return np.concatenate([_shown(end, axis + 1) for end in ends], axis)
 
 
 def _formatter(values: np.ndarray) -> Callable[[Any], str]:
     """Formats one element, all to the same width."""
-    shown = (_shown(values) if values.size > THRESHOLD else values).ravel()
+    shown = values.ravel()
     if values.dtype not in dtypes.FLOATING:
         form: Callable[[Any], str] = str
     else:
@@ -72,18 +77,14 @@ def _floating_form(finite: np.ndarray) -> Callable[[float], str]:
     return lambda x: f"{x:.{DIGITS}f}"
 
 
-def _nested(values: np.ndarray, form: Callable[[Any], str], indent: int) -> str:
+def _nested(values: np.ndarray, form: Callable[[Any], str], indent: int, cuts: list[bool]) -> str:
+    """The elements in brackets; where an axis is cut, dots stand between the first and the last."""
     if values.ndim == 0:
         return form(values.tolist())
-    summarised = values.size > THRESHOLD
-    return _level(values, form, indent, summarised)
-
-
-def _level(values: np.ndarray, form: Callable[[Any], str], indent: int, summarised: bool) -> str:
-    cut = summarised and len(values) > 2 * EDGE
-    ends = (values[:EDGE], values[-EDGE:]) if cut else (values,)
+    cut, *inner = cuts
+    ends = (values[:EDGE], values[EDGE:]) if cut else (values,)
     if values.ndim > 1:
-        rows = [[_level(row, form, indent + 1, summarised) for row in end] for end in ends]
+        rows = [[_nested(row, form, indent + 1, inner) for row in end] for end in ends]
         gap = "," + "\n" * (values.ndim - 1) + " " * (indent + 1)
         return "[" + gap.join([*rows[0], "...", *rows[-1]] if cut else rows[0]) + "]"
     words = [form(x) for x in ends[0].tolist()]

@@ -6,12 +6,15 @@ inputs in the kernel's precision, and `allowed` is the error that an element of 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pylayers import backends
 from pylayers.backends.reference.attention import scores
+
+if TYPE_CHECKING:
+    import gemm_cases
 
 UNIT = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}  # half a unit in the last place of 1
 
@@ -121,6 +124,42 @@ def attention_backward(exact: tuple[np.ndarray, ...], own: tuple[np.ndarray, ...
     rounded = scale * weights * UNIT["float32"] * np.sqrt(v.shape[-1]) * squares
     in_dq, in_dk = np.matmul(rounded, np.abs(k)), np.matmul(np.swapaxes(rounded, -1, -2), np.abs(q))
     return tuple(as_good(*pair, 3, more) for *pair, more in zip(exact, own, (in_dq, in_dk, 0), strict=True))
+
+
+def product(row: gemm_cases.Row, a: np.ndarray, b: np.ndarray, exact: np.ndarray, dtype: str) -> np.ndarray:
+    """Allowed for a @ b by this variant: rounding of the sums, what a tensor core cuts off, rounding of y.
+
+    Sums of int8 are exact. Those of k floats round like any in float32 (`product_bound`). A tensor core adds the
+    products of one instruction at once and cuts off, rather than rounds, what lies beyond the last place of the
+    largest: one such loss for each of the k / instruction_k instructions, of sums kept to 24 bits. For fp8 the sums are
+    kept to 14, but only over one tile of 128 k, after which they go to float32.
+    """
+    if row.a == "int8":
+        return UNIT[dtype] * np.abs(exact) if dtype != "int32" else np.zeros_like(exact)
+    a, b, k = a.astype(np.float64), b.astype(np.float64), a.shape[2]
+    u = UNIT["float32"]
+    sums = 4 * u * np.sqrt(k) * (np.sqrt(np.matmul(a**2, b**2)) + np.abs(exact))
+    cut = 0.0
+    if row.capability:
+        fp8 = row.a.startswith("float8")
+        last_place, span = (2.0**-13, 128) if fp8 else (2.0**-24, k)
+        instructions = -(-k // row.instruction_k)
+        cut = last_place * instructions * _largest_partial(a, b, row.instruction_k, span)
+    return sums + UNIT[dtype] * np.abs(exact) + cut
+
+
+def _largest_partial(a: np.ndarray, b: np.ndarray, step: int, length: int) -> float:
+    """The largest sum on the way: of whole instructions of `step` k, begun anew every `length` k; or a product."""
+    batches, m, k = a.shape
+    pad = -k % step
+    parts_a = np.pad(a, ((0, 0), (0, 0), (0, pad))).reshape(batches, m, -1, step).transpose(0, 2, 1, 3)
+    parts_b = np.pad(b, ((0, 0), (0, pad), (0, 0))).reshape(batches, -1, step, b.shape[2])
+    parts = np.matmul(parts_a, parts_b)
+    count = max(-(-length // step), 1)
+    sums = [
+        np.abs(np.cumsum(parts[:, i : i + count], axis=1)).max(initial=0.0) for i in range(0, parts.shape[1], count)
+    ]
+    return max([*sums, float(np.abs(a).max(initial=0.0) * np.abs(b).max(initial=0.0))])
 
 
 def epilogue(

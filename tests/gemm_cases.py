@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from bounds import UNIT
 from subject import Subject
 
 from pylayers import backends
@@ -165,36 +164,6 @@ def output_dtypes(row: Row) -> list[str]:
     if row.a.startswith("float8"):
         return ["bfloat16", "float16", "float32"]
     return ["float32"] if row.a == "float32" else [row.a, "float32"]
-
-
-def bound(row: Row, a: np.ndarray, b: np.ndarray, want: np.ndarray, dtype: str) -> np.ndarray:
-    """Of the product `want` in float64: rounding of sums, the accumulator's truncation, rounding of y."""
-    if row.a == "int8":
-        return UNIT[dtype] * np.abs(want) if dtype != "int32" else np.zeros_like(want)
-    wide_a, wide_b, k = a.astype(np.float64), b.astype(np.float64), a.shape[2]
-    squares = np.matmul(wide_a**2, wide_b**2)
-    u = UNIT["float32"]
-    total = 4 * u * np.sqrt(k) * (np.sqrt(squares) + np.abs(want)) + UNIT[dtype] * np.abs(want)
-    if row.capability:
-        # A tensor core cuts off what it adds: sums to 24 bits; of fp8 to 14, but only over one tile of 128 k.
-        fp8 = row.a.startswith("float8")
-        kept, span = (2.0**-13, 128) if fp8 else (2.0**-24, k)
-        total = total + kept * -(-k // row.instruction_k) * _largest_partial(wide_a, wide_b, row.instruction_k, span)
-    return total
-
-
-def _largest_partial(a: np.ndarray, b: np.ndarray, step: int, length: int) -> float:
-    """The largest sum on the way: of whole instructions of `step` k, begun anew every `length` k; or a product."""
-    batches, m, k = a.shape
-    pad = -k % step
-    parts_a = np.pad(a, ((0, 0), (0, 0), (0, pad))).reshape(batches, m, -1, step).transpose(0, 2, 1, 3)
-    parts_b = np.pad(b, ((0, 0), (0, pad), (0, 0))).reshape(batches, -1, step, b.shape[2])
-    parts = np.matmul(parts_a, parts_b)
-    count = max(-(-length // step), 1)
-    sums = [
-        np.abs(np.cumsum(parts[:, i : i + count], axis=1)).max(initial=0.0) for i in range(0, parts.shape[1], count)
-    ]
-    return max([*sums, float(np.abs(a).max(initial=0.0) * np.abs(b).max(initial=0.0))])
 
 
 # ----------------------------------------------------------------------------------------------------------- calls

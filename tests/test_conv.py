@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from layouts import LAYOUTS, in_turns
 from subject import Subject
 
+from pylayers import arrays
+
 VARIANTS = ["simt_128x128x8", "simt_64x64x16", "simt_32x32x32"]
 # x, weight, stride, padding, dilation, groups
 GEOMETRIES = {
@@ -137,6 +139,21 @@ def test_weight_gradient_in_splits_is_exact_and_repeats_bit_for_bit(on: Subject)
     dy = rng.standard_normal(dy.shape).astype(np.float32)
     first = on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
     assert first.tobytes() == on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how).tobytes()
+
+
+def test_images_whose_rows_32_bits_cannot_count(kernels: Subject) -> None:
+    """3 2^30 + 1 rows, all in the same memory, read at every 2^30-th of them: by the stride, and by the dilation."""
+    pixel = kernels.place(np.full((1, 1, 1, 1), 3, np.float32))
+    x = arrays.namespace(pixel).broadcast_to(pixel, (1, 1, 3 * 2**30 + 1, 1))
+    apart, one, padding = (2**30, 1), (1, 1), ((0, 0), (0, 0))
+    weight, taps = np.float32([2]).reshape(1, 1, 1, 1), np.float32([1, 2, 3, 4]).reshape(1, 1, 4, 1)
+    backend = kernels.backend
+    y = backend.conv_forward(x, kernels.place(weight), None, apart, padding, one, 1)
+    np.testing.assert_array_equal(kernels.take(y), np.full((1, 1, 4, 1), 6))
+    slope = backend.conv_weight_gradient(kernels.place(taps), x, weight.shape, apart, padding, one, 1)
+    np.testing.assert_array_equal(kernels.take(slope), [[[[30]]]])
+    y = backend.conv_forward(x, kernels.place(taps), None, one, padding, apart, 1)
+    np.testing.assert_array_equal(kernels.take(y), [[[[30]]]])
 
 
 def test_kernels_refuse_three_dimensions(kernels: Subject) -> None:

@@ -21,6 +21,15 @@ pytestmark = pytest.mark.filterwarnings("error")
 CASES: dict[str, Callable[[Any], Any]] = {
     "tensor": lambda lib: [lib.tensor(x) for x in (1, 1.5, True, [1, 2], [1, 2.5], [[True], [False]], [], (1, 2))],
     "tensor_arrays": lambda lib: [lib.tensor(x) for x in (np.float64([1, 2]), np.int32(3), [np.float64(1.5)])],
+    "tensor_of_tensors": lambda lib: [
+        lib.tensor([lib.tensor([1]), lib.tensor([2])]), lib.tensor([lib.tensor(1), lib.tensor(2.5)]),
+        lib.tensor([[lib.tensor([[1]])], [lib.tensor(2)]]), lib.tensor((lib.tensor([1.5]), 2)),
+        lib.tensor([[lib.tensor([True]), 2], [3, 4.5]]), lib.as_tensor([lib.tensor(1.5, dtype=lib.float64), 2]),
+        lib.tensor([lib.tensor(1, dtype=lib.int32)]), lib.tensor([lib.tensor(1.5, dtype=lib.bfloat16), 2]).float(),
+        lib.tensor([lib.tensor(0.1, dtype=lib.float64), 2], dtype=lib.float32), lib.tensor([lib.tensor(3.0), True]),
+    ],
+    "tensor_float64": lambda lib: [lib.tensor([0.1, 1e-300, 2**53 + 1], dtype=lib.float64),
+                                   lib.as_tensor(0.1, dtype=lib.float64), lib.tensor([0.1], dtype=lib.float16)],
     "tensor_dtype": lambda lib: [lib.tensor([0.5, 2], dtype=x) for x in (lib.float64, lib.int64, lib.bool)],
     "as_tensor": lambda lib: [lib.as_tensor([1.0]), lib.as_tensor(np.arange(3), dtype=lib.float32)],
     "zeros": lambda lib: [lib.zeros(2, 3), lib.zeros((2, 3)), lib.zeros(()), lib.zeros([0, 2], dtype=lib.int32)],
@@ -41,7 +50,7 @@ def test_against_torch(case: str) -> None:
     for mine, reference in zip(CASES[case](pylayers), CASES[case](torch), strict=True):
         assert mine.shape == tuple(reference.shape)
         assert f"torch.{mine.dtype.name}" == str(reference.dtype)
-        np.testing.assert_allclose(mine.numpy(), reference.numpy(), rtol=1.2e-7)
+        np.testing.assert_allclose(mine.numpy(), reference.numpy(), rtol=1e-15 if mine.dtype == "float64" else 1.2e-7)
 
 
 def test_tensor_copies_and_as_tensor_shares() -> None:
@@ -92,12 +101,26 @@ def test_foreign_arrays() -> None:
          "tensor: argument 'dtype': expected one of bool, uint8"),
         (lambda: pylayers.tensor([1], device="tpu"), ValueError,
          "device: argument 'device': expected 'cpu', 'cuda' or"),
+        (lambda: pylayers.tensor([pylayers.ones(2), pylayers.ones(2)]), TypeError,
+         "tensor: argument 'data': expected tensors of one element in lists, got one of shape (2,); stack joins"),
+        (lambda: pylayers.eye(-1), ValueError, "eye: argument 'n': expected an integer >= 0, got -1"),
+        (lambda: pylayers.eye(2.0), TypeError, "eye: argument 'n': expected an integer, got 2.0 of type float"),
+        (lambda: pylayers.eye(2, 1.0), TypeError, "eye: argument 'm': expected an integer, got 1.0 of type float"),
+        (lambda: pylayers.arange(float("nan")), ValueError,
+         "arange: argument 'end': expected a finite number, got nan"),
+        (lambda: pylayers.arange(0, float("inf")), ValueError,
+         "arange: argument 'end': expected a finite number, got inf"),
+        (lambda: pylayers.arange("3"), TypeError, "arange: argument 'end': expected a finite number, got '3'"),
+        (lambda: pylayers.arange(0, 3, None), TypeError, "arange: argument 'step': expected a finite number, got None"),
+        (lambda: pylayers.full((2,), None), TypeError, "full: argument 'fill_value': expected a number, got None"),
+        (lambda: pylayers.randint("3", (2,)), TypeError,
+         "randint: argument 'high': expected an integer, got '3' of type str"),
         (lambda: pylayers.from_numpy([1]), TypeError,
          "from_numpy: argument 'ndarray': expected a NumPy array, got list"),
         (lambda: pylayers.zeros(-1), ValueError, "zeros: argument 'size': expected an integer >= 0, got -1"),
         (lambda: pylayers.ones(2.5), TypeError, "ones: argument 'size': expected an integer, got 2.5 of type float"),
         (lambda: pylayers.full((2,), "x"), TypeError,
-         "full: argument 'other': expected a tensor, an array or a number, got str"),
+         "full: argument 'fill_value': expected a number, got 'x'"),
         (lambda: pylayers.arange(3, step=0), ValueError,
          "arange: argument 'step': expected a number other than 0, got 0"),
         (lambda: pylayers.arange(3, 1), ValueError,
@@ -205,6 +228,12 @@ def test_random_integers() -> None:
     drawn = pylayers.randint(-2, 3, (10_000,))
     assert drawn.dtype == pylayers.int64 and np.bincount(drawn.numpy() + 2).min() > 1800
     assert pylayers.randint(2, (3, 4), dtype="uint8").shape == (3, 4)
+    for more in (
+        pylayers.randint(9, size=(50,)), pylayers.randint(high=9, size=(50,)), pylayers.randint(9, (50,)),
+        pylayers.randint(0, 9, (50,)), pylayers.randint(low=0, high=9, size=(50,)),
+        pylayers.randint(9, high=19, size=(50,)) - 10,
+    ):  # fmt: skip
+        assert more.shape == (50,) and -1 <= more.min() < 4 < more.max() < 9
     assert sorted(pylayers.randperm(50).tolist()) == list(range(50))
     assert pylayers.randn_like(drawn.float()).shape == pylayers.rand_like(pylayers.ones(10_000)).shape == drawn.shape
 

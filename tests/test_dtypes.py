@@ -63,7 +63,7 @@ def test_names() -> None:
     assert (pylayers.float, pylayers.double, pylayers.half) == (pylayers.float32, pylayers.float64, pylayers.float16)
     assert (pylayers.int, pylayers.bool) == (np.dtype(np.int32), np.dtype(np.bool_))
     assert pylayers.bfloat16.name == "bfloat16" and pylayers.bfloat16.itemsize == 2
-    with pytest.raises(AttributeError, match="module 'pylayers' has no attribute 'float7'"):
+    with pytest.raises(AttributeError, match="pylayers has no 'float7' yet; did you mean 'float'"):
         pylayers.float7  # noqa: B018
 
 

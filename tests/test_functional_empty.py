@@ -56,5 +56,57 @@ def test_empty(name: str, backend: str) -> None:
         assert abs(mine.numpy() - its.numpy()).max(initial=0) <= 1e-6
 
 
+STRETCHED: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
+    "add": (lambda lib, x, y: x + y, ((1,), (0,))),
+    "mul": (lambda lib, x, y: x * y, ((3, 1), (2, 3, 0))),
+    "expand": (lambda lib, x: x.expand(0), ((1,),)),
+    "expand rows": (lambda lib, x: x.expand(0, 3), ((1, 3),)),
+    "where": (lambda lib, x, y: lib.where(x > 0, x, y), ((1, 4), (0, 4))),
+    "matmul": (lambda lib, x, y: x @ y, ((1, 2, 3), (0, 3, 2))),
+    "einsum, kept": (lambda lib, x, y: lib.einsum("i,i->i", x, y), ((1,), (0,))),
+    "einsum, kept, the other way": (lambda lib, x, y: lib.einsum("i,i->i", x, y), ((0,), (1,))),
+    "einsum, summed": (lambda lib, x, y: lib.einsum("ij,ij->j", x, y), ((1, 3), (0, 3))),
+    "einsum, of three": (lambda lib, x, y, z: lib.einsum("ij,ij,i->", x, y, z), ((1, 3), (0, 3), (1,))),
+    "einsum, dots": (lambda lib, x, y: lib.einsum("...j,...j->...", x, y), ((1, 3), (0, 3))),
+}
+
+
+@pytest.mark.parametrize("name", STRETCHED)
+def test_axes_of_one_stretched_to_none(name: str) -> None:
+    """An axis of size 1 beside one of size 0: the result has none, the gradient is 0."""
+    torch = pytest.importorskip("torch")
+    call, shapes = STRETCHED[name]
+    arrays = [np.asarray(np.random.default_rng(0).normal(size=shape), np.float32) for shape in shapes]
+    results = []
+    for lib in (pylayers, torch):
+        given = [lib.tensor(x, requires_grad=True) for x in arrays]
+        y = call(lib, *given)
+        (y * 2).sum().backward()
+        results.append([y.detach().numpy(), *(x.grad.numpy() for x in given)])
+    for mine, wanted in zip(*results, strict=True):
+        assert mine.shape == wanted.shape
+        np.testing.assert_array_equal(mine, wanted)
+
+
 def test_the_mean_of_no_loss_is_nan() -> None:
     assert np.isnan(F.cross_entropy(np.zeros((0, 3)), np.zeros(0, np.int64)).item())
+
+
+@pytest.mark.parametrize("backend", ["reference", "emulated"])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 0, 4), (2, 3, 0, 5), (2, 3, 0), (1, 2, 3, 0)])
+def test_convolution_of_padding_alone(shape: tuple[int, ...], backend: str) -> None:
+    """An image without elements, padded: every window sees zeros and gives the bias."""
+    if len(shape) == 5 and backend == "emulated":
+        pytest.skip("convolution of three dimensions has no kernel yet")
+    if backend == "emulated":
+        emulated.load()
+    d = len(shape) - 2
+    weight, bias = np.ones((4, shape[1], *[1] * d), np.float32), np.arange(4, dtype=np.float32)
+    x, w, b = (Tensor(a, requires_grad=True) for a in (np.zeros(shape, np.float32), weight, bias))
+    with pylayers.backend(backend):
+        y = getattr(F, f"conv{d}d")(x, w, b, padding=1)
+        y.sum().backward()
+    assert y.shape == (shape[0], 4, *(size + 2 for size in shape[2:]))
+    assert (y.detach().numpy() == np.moveaxis(np.broadcast_to(bias, (*y.shape[:1], *y.shape[2:], 4)), -1, 1)).all()
+    assert x.grad.shape == shape and not w.grad.numpy().any()
+    assert b.grad.tolist() == [y.numel() / 4] * 4

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import emulated
 import numpy as np
 import pytest
 from tape import Scale, leaf
@@ -197,3 +200,54 @@ def test_threads_build_their_own_graphs() -> None:
     for thread in threads:
         thread.join()
     assert results == {i: [float(i)] * 8 for i in range(8)}
+
+
+def test_threads_lose_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backward passes in several threads into one parameter: each looks at `grad` when the others are done with it."""
+    looked = sys.modules["pylayers.accumulate"]._is_unshared
+
+    def slowly(held: list[Any]) -> bool:
+        time.sleep(0.01)
+        return looked(held)
+
+    monkeypatch.setattr("pylayers.accumulate._is_unshared", slowly)
+    weight, workers = pylayers.zeros(8, requires_grad=True), 4
+    start = threading.Barrier(workers)
+
+    def work() -> None:
+        start.wait()
+        for _ in range(3):
+            (weight * 1.0).sum().backward()
+
+    threads = [threading.Thread(target=work) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert weight.grad.tolist() == [3 * workers] * 8
+
+
+@pytest.mark.parametrize("change", [lambda y: y.fill_(3.0), lambda y: y.__setitem__((), 3.0), lambda y: y.mul_(2)])
+def test_gradients_without_axes_stay_arrays(change: Callable[[Any], Any]) -> None:
+    """Those that meet are added: NumPy makes a number of the sum, which no record may see."""
+    torch = pytest.importorskip("torch")
+    grads = []
+    for lib in (pylayers, torch):
+        x = lib.tensor(2.0, requires_grad=True)
+        y = x * 1
+        change(y)
+        seen: list[Any] = []
+        y.register_hook(lambda dy, seen=seen: seen.append(dy.shape))
+        (y * y + y).backward()
+        assert seen == [()]
+        grads.append(x.grad.item())
+    assert grads[0] == grads[1]
+
+
+def test_gradients_without_axes_on_the_kernels() -> None:
+    emulated.load()
+    with pylayers.backend("emulated"):
+        x = pylayers.tensor(0.5, requires_grad=True)
+        y = pylayers.tanh(x)
+        (y * y + y).backward()
+    assert abs(x.grad.item() - (2 * np.tanh(0.5) + 1) * (1 - np.tanh(0.5) ** 2)) < 1e-6

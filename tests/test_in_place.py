@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import emulated
 import numpy as np
 import pytest
 from tape import LEAF, MODIFIED, leaf
 
 import pylayers
+import pylayers.nn.functional as F
+from pylayers import nn
 from pylayers.autograd import Tensor, no_grad
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -129,6 +132,144 @@ def test_view_changed_on_the_tape() -> None:
     with pytest.raises(NotImplementedError, match="take the view after the change"):
         part * 2
     assert constant.detach().tolist() == [1, 2] and (constant[:1] * 2).requires_grad
+
+
+@pytest.mark.parametrize("name", ["exp", "expm1", "sqrt", "reciprocal", "neg", "floor", "sign"])
+def test_changes_of_what_no_derivative_needs(name: str) -> None:
+    """These need their result or nothing: their argument may change, as in torch."""
+    torch = pytest.importorskip("torch")
+    grads = []
+    for lib in (pylayers, torch):
+        x = lib.tensor([1.0, 4.0], requires_grad=True)
+        z = x * 2
+        y = getattr(lib, name)(z)
+        with lib.no_grad():
+            z.add_(1)
+        y.sum().backward()
+        grads.append(x.grad.tolist())
+    np.testing.assert_allclose(*grads, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sin", "log", "abs", "square", "exp"])
+def test_changes_of_what_a_derivative_needs(name: str) -> None:
+    x = leaf(1, 4)
+    z = x * 2
+    y = getattr(pylayers, name)(z)
+    with no_grad():
+        (y if name == "exp" else z).add_(1)
+    with pytest.raises(RuntimeError, match=MODIFIED):
+        y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda y: y.mul_(3), lambda y: y.__setitem__(0, 7.0), lambda y: y.__iadd__(y), lambda y: y.zero_(),
+        lambda y: y.add_(1).mul_(2),
+    ],
+)  # fmt: skip
+def test_retained_gradient_is_that_of_the_changed_tensor(change: Callable[[Any], Any]) -> None:
+    torch = pytest.importorskip("torch")
+    grads = []
+    for lib in (pylayers, torch):
+        x = lib.tensor([1.0, 2.0], requires_grad=True)
+        y = x * 5
+        y.retain_grad()
+        change(y)
+        (y * lib.tensor([1.0, 10.0])).sum().backward()
+        grads.append((y.grad.tolist(), x.grad.tolist()))
+    assert grads[0] == grads[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.zero_(), lambda x: x.add_(1), lambda x: x.__setitem__(0, 1.0), lambda x: x.copy_(x * 2),
+        lambda x: x.T.fill_(3), lambda x: x.normal_(), lambda x: x[:2].mul_(x[2:]),
+    ],
+)  # fmt: skip
+def test_tensors_without_elements(change: Callable[[Tensor], Any]) -> None:
+    for x in (pylayers.zeros(4, 0), pylayers.zeros(4, 0, requires_grad=True) * 2):
+        change(x)
+        assert x.shape == (4, 0)
+
+
+@pytest.mark.parametrize("name", ["relu", "silu"])
+def test_activations_in_place(name: str) -> None:
+    """Values and gradients of torch's; the tensor and its memory change, and what was saved before is stale."""
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib, functional in ((pylayers, F), (torch, torch.nn.functional)):
+        x = lib.tensor([-2.0, -0.5, 0.5, 2.0], requires_grad=True)
+        h = x * 3
+        view = h.detach()
+        y = getattr(functional, name)(h, inplace=True)
+        assert y is h and y.requires_grad
+        z = getattr(functional, name)(y * 1, inplace=False)
+        (z * lib.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+        results.append([t.detach().numpy() for t in (h, view, z, x.grad)])
+        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+            getattr(functional, name)(x, inplace=True)
+        h = x * 3
+        wide = h.exp()
+        product = h * h
+        getattr(functional, name)(h, inplace=True)
+        wide.sum().backward()  # needs its result only
+        with pytest.raises(RuntimeError, match=MODIFIED):
+            product.sum().backward()
+    for mine, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, wanted, rtol=1e-6)
+
+
+def test_arrays_in_place() -> None:
+    x = np.float32([-1, 2])
+    assert F.relu(x, inplace=True).array is x and x.tolist() == [0, 2]
+    pylayers.manual_seed(0)
+    y = np.ones(100, np.float32)
+    assert F.dropout(y, 0.5, inplace=True).array is y and set(y.tolist()) == {0, 2}
+    assert F.dropout(y, 0.5, training=False, inplace=True).array is y
+
+
+def test_dropout_in_place() -> None:
+    """As the same call elsewhere, in values and gradients."""
+    grads = []
+    for inplace in (True, False):
+        pylayers.manual_seed(3)
+        x = pylayers.ones(50, requires_grad=True)
+        h = x * 3
+        y = F.dropout(h, 0.4, inplace=inplace)
+        assert (y is h) == inplace
+        (y * y).sum().backward()
+        grads.append((y.tolist(), x.grad.tolist()))
+    assert grads[0] == grads[1]
+    h = x * 3
+    squares = h * h
+    assert F.dropout(h, 0.4, training=False, inplace=True) is h and F.dropout(h, 0.0, inplace=True) is h
+    squares.sum().backward()  # nothing was changed
+
+
+def test_modules_in_place() -> None:
+    """A network of torch's with inplace=True gives what it gives without, in forward and backward, on each backend."""
+    emulated.load()
+    results = []
+    for backend in ("reference", "emulated"):
+        for inplace in (True, False):
+            pylayers.manual_seed(1)
+            net = nn.Sequential(
+                nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(inplace), nn.Flatten(), nn.Linear(64, 8), nn.SiLU(inplace),
+                nn.Dropout(0.5, inplace), nn.Linear(8, 8), nn.ReLU(inplace=inplace), nn.Linear(8, 2),
+            )  # fmt: skip
+            x = pylayers.tensor(np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype(np.float32))
+            with pylayers.backend(backend):
+                loss = net(x).square().sum()
+                loss.backward()
+            results.append([loss.item(), *(p.grad.numpy() for p in net.parameters())])
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    torch = pytest.importorskip("torch")
+    for name, args in (("ReLU", (True,)), ("ReLU", ()), ("SiLU", (True,)), ("SiLU", ()), ("Dropout", (0.5, True))):
+        assert repr(getattr(nn, name)(*args)) == repr(getattr(torch.nn, name)(*args))
 
 
 def test_detached_sees_changes_and_has_no_history() -> None:

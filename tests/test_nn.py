@@ -146,6 +146,20 @@ def test_init(fill: Any, low: float, high: float, std: float) -> None:
     assert abs(values.std() - std) <= 0.03 * std
 
 
+@pytest.mark.parametrize("shape", [(40, 60), (64, 3, 7), (24, 8, 5, 3), (200, 4, 1, 2, 3)])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out", "both"])
+def test_fans(shape: tuple[int, ...], mode: str) -> None:
+    """Of convolutions as of torch: the window counts on both sides. Uniform numbers fill their range."""
+    torch = pytest.importorskip("torch")
+    ranges = []
+    for lib, init in ((pylayers, nn.init), (torch, torch.nn.init)):
+        lib.manual_seed(0)
+        weight = lib.zeros(*shape)
+        init.xavier_uniform_(weight) if mode == "both" else init.kaiming_uniform_(weight, mode=mode)
+        ranges.append(float(weight.max() - weight.min()))
+    assert abs(ranges[0] / ranges[1] - 1) < 0.02
+
+
 class CNN(nn.Module):
     """Program 5."""
 

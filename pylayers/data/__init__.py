@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pylayers import names
 from pylayers.data.digits import digits
 from pylayers.data.idx import read_idx
 from pylayers.data.images import Images
 from pylayers.data.mnist import mnist
 
 __all__ = ["Images", "digits", "mnist", "read_idx"]
+
+__getattr__, __dir__ = names.only(__name__, __all__)

@@ -9,6 +9,7 @@ from pylayers.autograd import Tensor
 from pylayers.backends.contract import Activation
 from pylayers.functional.array import tensor_method
 from pylayers.functional.chain import Chained
+from pylayers.functional.inplace import changed
 from pylayers.operations import checks
 from pylayers.operations.activation import ACTIVATIONS, activation_backward, activation_forward, saves_result
 
@@ -49,9 +50,8 @@ def fused(
 
 @tensor_method
 def relu(input: Any, inplace: bool = False) -> Tensor:
-    """max(x, 0), any shape; NaN stays NaN."""
-    refuse_inplace("relu", inplace)
-    return Activate.apply(input, "relu")
+    """max(x, 0), any shape; NaN stays NaN. With `inplace` in the memory of the input, which becomes the result."""
+    return changed("relu", input, relu) if inplace else Activate.apply(input, "relu")
 
 
 @tensor_method
@@ -73,12 +73,5 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
 
 
 def silu(input: Any, inplace: bool = False) -> Tensor:
-    """x sigmoid(x), any shape."""
-    refuse_inplace("silu", inplace)
-    return Activate.apply(input, "silu")
-
-
-def refuse_inplace(op: str, inplace: bool) -> None:
-    """NotImplementedError for inplace=True."""
-    if inplace:
-        raise NotImplementedError(f"{op}: inplace=True is not there yet; use the returned tensor with inplace=False")
+    """x sigmoid(x), any shape; `inplace` as for `relu`."""
+    return changed("silu", input, silu) if inplace else Activate.apply(input, "silu")

@@ -10,7 +10,7 @@ import numpy as np
 from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
-from pylayers.operations.array import as_operand, elementwise, is_number
+from pylayers.operations.array import as_operand, cast, elementwise, is_number
 
 Array = Any
 Callee = TypeVar("Callee", bound="Callable[..., Any] | property")
@@ -153,21 +153,21 @@ class Remainder(Function):
 
 
 class Maximum(Function):
-    """The larger (or smaller) of x and y; where they are equal each gets half of the gradient."""
+    """The larger (or smaller) of x and y; where they are equal each gets half of the gradient, at NaN all of it."""
 
     @staticmethod
     def forward(ctx: Any, x: Array, y: Array, name: str) -> Array:
         ctx.save(x, y)
-        ctx.first_wins = "greater" if name == "maximum" else "less"
+        ctx.first_loses = "less" if name == "maximum" else "greater"
         return elementwise(name, x, y)
 
     @staticmethod
     def backward(ctx: Any, dz: Array) -> tuple[Array, Array, None]:
         x, y = ctx.saved
         xp = arrays.namespace(dz)
-        half = xp.where(x == y, dz / 2, 0)
-        wins = getattr(xp, ctx.first_wins)
-        return xp.where(wins(x, y), dz, half), xp.where(wins(y, x), dz, half), None
+        shared = xp.where(x == y, dz / 2, dz)
+        loses = getattr(xp, ctx.first_loses)
+        return xp.where(loses(x, y), 0, shared), xp.where(loses(y, x), 0, shared), None
 
 
 class Clamp(Function):
@@ -175,9 +175,11 @@ class Clamp(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Array, low: Array | None, high: Array | None) -> Array:
+        if low is None and high is None:
+            raise expected("clamp", "min", "a bound here or in 'max'", None)
         ctx.save(x, low, high)
         y = x if low is None else elementwise("maximum", x, low)
-        return y.copy() if high is None and low is None else y if high is None else elementwise("minimum", y, high)
+        return y if high is None else elementwise("minimum", y, high)
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array | None, ...]:
@@ -194,13 +196,24 @@ class Clamp(Function):
 @tensor_method
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input + alpha other; shapes broadcast."""
-    return Add.apply(input, other if alpha == 1 else other * alpha)
+    return Add.apply(input, other if alpha == 1 else _scaled("add", input, other, alpha))
 
 
 @tensor_method("sub", "subtract")
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input - alpha other; shapes broadcast."""
-    return Sub.apply(input, other if alpha == 1 else other * alpha)
+    return Sub.apply(input, other if alpha == 1 else _scaled("sub", input, other, alpha))
+
+
+def _scaled(op: str, input: Any, other: Any, alpha: float) -> Any:
+    """alpha other, in the dtype of the sum."""
+    x, y = (v.array if isinstance(v, Tensor) else as_operand(op, v) for v in (input, other))
+    dtype = dtypes.result_type(op, x, y)
+    if dtype not in dtypes.FLOATING and isinstance(alpha, float):
+        raise expected(op, "alpha", "an integer beside integers", alpha, error=TypeError)
+    if is_number(y):
+        return y * alpha
+    return Mul.apply(other.to(dtype) if isinstance(other, Tensor) else cast(y, dtype), alpha)
 
 
 @tensor_method("mul", "multiply")

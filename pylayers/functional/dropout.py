@@ -7,7 +7,7 @@ from typing import Any
 
 from pylayers import random
 from pylayers.autograd import Function, Tensor
-from pylayers.functional.activation import refuse_inplace
+from pylayers.functional.inplace import changed
 from pylayers.functional.shape import as_tensor
 from pylayers.operations import checks
 from pylayers.operations.dropout import dropout as drop
@@ -32,11 +32,13 @@ class Dropout(Function):
 def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """In training sets elements to 0 with probability p and scales the rest by 1 / (1 - p); otherwise the input itself.
 
-    Any shape. The mask follows from `manual_seed` and the calls since. ValueError for p outside [0, 1].
+    Any shape. The mask follows from `manual_seed` and the calls since. With `inplace` in the memory of the input, which
+    becomes the result. ValueError for p outside [0, 1].
     """
-    refuse_inplace("dropout", inplace)
     x = as_tensor("dropout", input)
     p = checks.number("dropout", "p", p, 0.0, math.nextafter(1.0, 2.0), "a probability in [0, 1]")
     if not training or p == 0:
         return x
+    if inplace:
+        return changed("dropout", x, dropout, p)
     return Dropout.apply(x, p, *random.philox(words_used(x.array)))

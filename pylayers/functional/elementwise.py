@@ -17,28 +17,28 @@ Array = Any
 
 
 class Elementwise(Function):
-    """y = f(x) with dx = dy f'(x), which `derivative(xp, x, y)` gives."""
+    """y = f(x) with dx = dy f'(x), which `derivative(xp, saved)` gives from what `needs` names: x, y or nothing."""
 
     ufunc: str
+    needs: str
     floating = True  # whether integers become the default dtype
-    derivative: Callable[[Any, Array, Array], Array]
+    derivative: Callable[[Any, Array], Array]
 
     @staticmethod
     def forward(ctx: Any, x: Array) -> Array:
         y = elementwise(ctx.ufunc, x, floating=ctx.floating)
-        ctx.save(x, y)
+        ctx.save({"x": x, "y": y}.get(ctx.needs))
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> Array:
-        x, y = ctx.saved
-        return dy * type(ctx).derivative(arrays.namespace(dy), x, y)
+        return dy * type(ctx).derivative(arrays.namespace(dy), *ctx.saved)
 
 
 def _unary(
-    name: str, ufunc: str, derivative: Callable[[Any, Array, Array], Any], keep_integers: bool = False
+    name: str, ufunc: str, needs: str, derivative: Callable[[Any, Array], Any], keep_integers: bool = False
 ) -> Callable[[Any], Tensor]:
-    body = {"ufunc": ufunc, "floating": not keep_integers, "derivative": staticmethod(derivative)}
+    body = {"ufunc": ufunc, "needs": needs, "floating": not keep_integers, "derivative": staticmethod(derivative)}
     recorded: Any = type(name.capitalize(), (Elementwise,), {"__doc__": f"numpy.{ufunc}.", **body})
 
     def function(input: Any) -> Tensor:
@@ -49,25 +49,25 @@ def _unary(
     return tensor_method(function)
 
 
-cos = _unary("cos", "cos", lambda xp, x, y: -xp.sin(x))
-exp = _unary("exp", "exp", lambda xp, x, y: y)
-expm1 = _unary("expm1", "expm1", lambda xp, x, y: y + 1)
-log = _unary("log", "log", lambda xp, x, y: 1 / x)
-log10 = _unary("log10", "log10", lambda xp, x, y: 1 / (x * 2.302585092994046))  # ln 10
-log1p = _unary("log1p", "log1p", lambda xp, x, y: 1 / (1 + x))
-log2 = _unary("log2", "log2", lambda xp, x, y: 1 / (x * 0.6931471805599453))  # ln 2
-reciprocal = _unary("reciprocal", "reciprocal", lambda xp, x, y: -y * y)
-sin = _unary("sin", "sin", lambda xp, x, y: xp.cos(x))
-sqrt = _unary("sqrt", "sqrt", lambda xp, x, y: 1 / (2 * y))
-abs = _unary("abs", "absolute", lambda xp, x, y: xp.sign(x), keep_integers=True)
-neg = _unary("neg", "negative", lambda xp, x, y: -1, keep_integers=True)
-square = _unary("square", "square", lambda xp, x, y: 2 * x, keep_integers=True)
+cos = _unary("cos", "cos", "x", lambda xp, x: -xp.sin(x))
+exp = _unary("exp", "exp", "y", lambda xp, y: y)
+expm1 = _unary("expm1", "expm1", "y", lambda xp, y: y + 1)
+log = _unary("log", "log", "x", lambda xp, x: 1 / x)
+log10 = _unary("log10", "log10", "x", lambda xp, x: 1 / (x * 2.302585092994046))  # ln 10
+log1p = _unary("log1p", "log1p", "x", lambda xp, x: 1 / (1 + x))
+log2 = _unary("log2", "log2", "x", lambda xp, x: 1 / (x * 0.6931471805599453))  # ln 2
+reciprocal = _unary("reciprocal", "reciprocal", "y", lambda xp, y: -y * y)
+sin = _unary("sin", "sin", "x", lambda xp, x: xp.cos(x))
+sqrt = _unary("sqrt", "sqrt", "y", lambda xp, y: 1 / (2 * y))
+abs = _unary("abs", "absolute", "x", lambda xp, x: xp.sign(x), keep_integers=True)
+neg = _unary("neg", "negative", "", lambda xp, _: -1, keep_integers=True)
+square = _unary("square", "square", "x", lambda xp, x: 2 * x, keep_integers=True)
 # Steps are flat wherever they have a derivative.
-ceil = _unary("ceil", "ceil", lambda xp, x, y: 0, keep_integers=True)
-floor = _unary("floor", "floor", lambda xp, x, y: 0, keep_integers=True)
-round = _unary("round", "rint", lambda xp, x, y: 0, keep_integers=True)
-sign = _unary("sign", "sign", lambda xp, x, y: 0, keep_integers=True)
-trunc = _unary("trunc", "trunc", lambda xp, x, y: 0, keep_integers=True)
+ceil = _unary("ceil", "ceil", "", lambda xp, _: 0, keep_integers=True)
+floor = _unary("floor", "floor", "", lambda xp, _: 0, keep_integers=True)
+round = _unary("round", "rint", "", lambda xp, _: 0, keep_integers=True)
+sign = _unary("sign", "sign", "", lambda xp, _: 0, keep_integers=True)
+trunc = _unary("trunc", "trunc", "", lambda xp, _: 0, keep_integers=True)
 tensor_method("__neg__")(neg)
 tensor_method("__abs__")(abs)
 

@@ -10,20 +10,44 @@ from pylayers import arrays, dtypes
 from pylayers.autograd import Function, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
-from pylayers.functional.shape import as_tensor
+from pylayers.functional.shape import as_tensor, reshape
 from pylayers.operations import checks
 from pylayers.operations.array import accumulator, as_operand, cast, is_number, sum_to
 
 Array = Any
+Index = tuple[tuple[Any, ...], ...]  # steps: each is an index of what the one before it gives
 
 
-def plain_index(index: Any) -> tuple[Any, ...]:
-    """The index as a tuple with arrays for tensors and lists, and with an ellipsis.
+def plain_index(index: Any) -> Index:
+    """The index as steps with arrays for tensors and lists, each with an ellipsis.
 
-    The ellipsis makes NumPy give a view of a single element too.
+    The ellipsis makes NumPy give a view of a single element too. Integers beside arrays are a step of their own, as in
+    torch: NumPy takes them for arrays, and puts the axes of arrays that a slice separates in front.
     """
     parts = tuple(_plain_part(part) for part in (index if isinstance(index, tuple) else (index,)))
-    return parts if any(part is Ellipsis for part in parts) else (*parts, Ellipsis)
+    if not any(part is Ellipsis for part in parts):
+        parts = (*parts, Ellipsis)
+    if not any(arrays.is_array(part) for part in parts) or not any(_is_integer(part) for part in parts):
+        return (parts,)
+    first: list[Any] = []
+    for part in parts:
+        if part is Ellipsis or _is_integer(part):
+            first.append(part)
+        else:
+            boolean = isinstance(part, bool) or getattr(part, "dtype", None) == dtypes.bool_
+            first += [slice(None)] * (0 if part is None else np.ndim(part) if boolean else 1)
+    return tuple(first), tuple(part for part in parts if not _is_integer(part))
+
+
+def _is_integer(part: Any) -> bool:
+    return isinstance(part, int) and not isinstance(part, bool)  # bool is an int to Python and a mask to NumPy
+
+
+def place(x: Array, index: Index) -> tuple[Array, tuple[Any, ...]]:
+    """A view of x and the last step of the index, to read or to write at in that view."""
+    for step in index[:-1]:
+        x = x[step]
+    return x, index[-1]
 
 
 def _plain_part(part: Any) -> Any:
@@ -47,31 +71,27 @@ def _plain_part(part: Any) -> Any:
     return part
 
 
-def _is_basic(index: tuple[Any, ...]) -> bool:
+def _is_basic(index: Index) -> bool:
     """Whether the index gives a view, and so no element twice."""
-    # bool is an int to Python and a mask to NumPy.
-    return all(
-        part is None or part is Ellipsis or (isinstance(part, (int, slice)) and not isinstance(part, bool))
-        for part in index
-    )
+    return all(part is None or part is Ellipsis or isinstance(part, slice) or _is_integer(part) for part in index[-1])
 
 
-def _kept(ctx: Function, index: tuple[Any, ...]) -> tuple[Any, ...]:
+def _kept(ctx: Function, index: Index) -> Index:
     """The index for backward, safe from changes of its arrays."""
     if not any(ctx.needs_input_grad):
         return ()
-    return tuple(part.copy() if arrays.is_array(part) else part for part in index)
+    return tuple(tuple(part.copy() if arrays.is_array(part) else part for part in step) for step in index)
 
 
-def _scatter(shape: tuple[int, ...], index: Any, dy: Array) -> Array:
+def _scatter(shape: tuple[int, ...], index: Index, dy: Array) -> Array:
     """Zeros of `shape` with dy added at the index, as often as it names an element."""
-    xp = arrays.namespace(dy)
-    if _is_basic(index):
-        dx = xp.zeros(shape, dy.dtype)
-        dx[index] = dy
+    xp, basic = arrays.namespace(dy), _is_basic(index)
+    dx = xp.zeros(shape, dy.dtype if basic else accumulator(dy.dtype))
+    view, last = place(dx, index)
+    if basic:
+        view[last] = dy
         return dx
-    dx = xp.zeros(shape, accumulator(dy.dtype))
-    xp.add.at(dx, index, cast(dy, dx.dtype))
+    xp.add.at(view, last, cast(dy, dx.dtype))
     return cast(dx, dy.dtype)
 
 
@@ -79,9 +99,10 @@ class GetItem(Function):
     """x[index]: a view for integers and slices, a copy for arrays."""
 
     @staticmethod
-    def forward(ctx: Any, x: Array, index: tuple[Any, ...]) -> Array:
+    def forward(ctx: Any, x: Array, index: Index) -> Array:
         ctx.shape, ctx.index = x.shape, _kept(ctx, index)
-        return x[index]
+        view, last = place(x, index)
+        return view[last]
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array, None]:
@@ -92,24 +113,26 @@ class SetItem(Function):
     """x with x[index] = value, in the memory of x."""
 
     @staticmethod
-    def forward(ctx: Any, x: Array, index: tuple[Any, ...], value: Array) -> Array:
+    def forward(ctx: Any, x: Array, index: Index, value: Array) -> Array:
         ctx.index, ctx.value_shape = _kept(ctx, index), np.shape(value)
-        x[index] = value
+        view, last = place(x, index)
+        view[last] = value
         return x
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array | None, None, Array | None]:
         dvalue = None
         if ctx.needs_input_grad[2]:
-            place = dy[ctx.index]
+            view, last = place(dy, ctx.index)
+            dvalue = view[last]
             # Assignment drops leading axes of size 1.
-            dvalue = sum_to(place, ctx.value_shape[max(0, len(ctx.value_shape) - place.ndim) :]).reshape(
-                ctx.value_shape
-            )
+            dvalue = sum_to(dvalue, ctx.value_shape[max(0, len(ctx.value_shape) - dvalue.ndim) :])
+            dvalue = dvalue.reshape(ctx.value_shape)
         if not ctx.needs_input_grad[0]:
             return None, None, dvalue
         dx = dy.copy()
-        dx[ctx.index] = 0
+        view, last = place(dx, ctx.index)
+        view[last] = 0
         return dx, None, dvalue
 
 
@@ -120,7 +143,7 @@ class TakeAlongAxis(Function):
     def forward(ctx: Any, x: Array, indices: Array, axis: int) -> Array:
         index = list(arrays.namespace(x).indices(indices.shape, sparse=True))
         index[axis] = indices
-        ctx.shape, ctx.index = x.shape, _kept(ctx, tuple(index))
+        ctx.shape, ctx.index = x.shape, _kept(ctx, (tuple(index),))
         return x[tuple(index)]
 
     @staticmethod
@@ -135,7 +158,8 @@ class Where(Function):
     def forward(ctx: Any, condition: Array, x: Array, y: Array) -> Array:
         ctx.save(condition)
         dtype = dtypes.result_type("where", x, y)
-        x, y = (v if is_number(v) else cast(v, dtype) for v in (x, y))
+        dtypes.require_supported("where", "input", dtype)
+        x, y = (dtypes.held("where", "input", v, dtype) if is_number(v) else cast(v, dtype) for v in (x, y))
         xp = arrays.namespace(condition)
         try:
             return xp.where(condition, x, y).astype(dtype, copy=False)
@@ -153,7 +177,7 @@ class Where(Function):
 
 @tensor_method("__getitem__")
 def getitem(input: Tensor, index: Any) -> Tensor:
-    """input[index] with NumPy's rules: integers, slices, None and ... give a view; integer and bool arrays a copy.
+    """input[index] with torch's rules: integers, slices, None and ... give a view; integer and bool arrays a copy.
 
     IndexError for positions outside the tensor, TypeError for an index of another dtype.
     """
@@ -169,6 +193,9 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     x, chosen = as_tensor("gather", input), as_tensor("gather", index)
     axis = checks.axis("gather", "dim", dim, x.ndim)
     checks.integer("gather", "index", chosen.array)
+    if x.ndim == 0 or chosen.ndim == 0:  # a scalar counts as a vector of one
+        x, flat = reshape(x, x.shape or (1,)), reshape(chosen, chosen.shape or (1,))
+        return reshape(gather(x, dim, flat), chosen.shape)
     if chosen.ndim != x.ndim or any(a > b for i, (a, b) in enumerate(zip(chosen.shape, x.shape)) if i != axis):
         raise expected("gather", "index", f"a shape within {x.shape} outside axis {axis}", chosen.shape)
     if chosen.array.size and (chosen.array.min() < 0 or chosen.array.max() >= x.shape[axis]):
@@ -194,17 +221,20 @@ def _where_method(input: Tensor, condition: Any, other: Any) -> Tensor:
 
 @tensor_method
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
-    """`value` where the bool mask holds, else input; the dtype stays that of input."""
+    """`value` where the bool mask holds, else input, whose dtype stays; ValueError where it does not hold it."""
     x, number = as_tensor("masked_fill", input), value.item() if isinstance(value, Tensor) else value
     if isinstance(number, float) and not x.is_floating_point():
         raise expected("masked_fill", "value", f"a number that {x.dtype.name} holds", number, error=TypeError)
-    return where(mask, x.dtype.type(number), x)
+    return where(mask, dtypes.held("masked_fill", "value", number, x.dtype), x)
 
 
 @tensor_method
 def nonzero(input: Any, as_tuple: bool = False) -> Any:
-    """The positions of elements that are not 0: (n, ndim), or a tuple of one vector for each axis."""
+    """The positions of elements that are not 0: (n, ndim), or a tuple with one vector for each axis."""
     x = as_tensor("nonzero", input).array
+    if x.ndim == 0:
+        found = Tensor(x.reshape(1).nonzero()[0])
+        return (found,) if as_tuple else found[:, None][:, :0]
     positions = [Tensor(p) for p in x.nonzero()]
     return tuple(positions) if as_tuple else Tensor(arrays.namespace(x).stack([p.array for p in positions], axis=1))
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pylayers import arrays
+from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor, increment_version
 from pylayers.context import grad_enabled
 from pylayers.errors import expected
 from pylayers.functional import array as arithmetic
-from pylayers.functional.index import SetItem, masked_fill, plain_index
+from pylayers.functional.index import Index, SetItem, masked_fill, place, plain_index
 from pylayers.functional.shape import as_tensor
 from pylayers.operations.array import quiet
 from pylayers.random import Generator, default_generator
@@ -37,7 +37,8 @@ def _records(x: Tensor, *others: Any) -> bool:
 
 def _require_writable(op: str, x: Tensor) -> None:
     array = x.array
-    if any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True)):
+    repeated = any(stride == 0 and size > 1 for stride, size in zip(array.strides, array.shape, strict=True))
+    if repeated and array.size > 0:
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location."
             " Please clone() the tensor before performing the operation."
@@ -47,15 +48,19 @@ def _require_writable(op: str, x: Tensor) -> None:
 
 
 def _adopt(x: Tensor, result: Tensor) -> None:
-    """Gives x the history of `result`; other views of its memory become stale."""
+    """Gives x the history of `result`; other views of its memory become stale, and a kept gradient is that of now."""
+    before = x.grad_fn.retained if x.grad_fn is not None else None
+    kept = before.pop(x.output_index, None) if before else None
     x.grad_fn, x.output_index, x._requires_grad = result.grad_fn, result.output_index, result.requires_grad
     if x.grad_fn is not None:
         x.grad_fn.is_view = False  # x now has this history for itself, whatever it was a view of
+    if kept is not None:
+        x.retain_grad()
     x.version.recorded += 1
     x.history = x.version.recorded
 
 
-def _is_place(value: Any, x: Tensor, index: tuple[Any, ...]) -> bool:
+def _is_place(value: Any, x: Tensor, index: Index) -> bool:
     """Whether the value is x[index] itself after one recorded change, as ``x[index] += y`` brings it back.
 
     That change is all that x does not know of, and assignment puts it into the history of x.
@@ -64,14 +69,16 @@ def _is_place(value: Any, x: Tensor, index: tuple[Any, ...]) -> bool:
         return False
     if x.history != x.version.recorded - 1:
         return False
-    here, there, pointer = value.array, x.array[index], arrays.library(x.array).pointer
+    view, last = place(x.array, index)
+    here, there, pointer = value.array, view[last], arrays.library(x.array).pointer
     alike = here.dtype == there.dtype and here.shape == there.shape and here.strides == there.strides
     return alike and pointer(here) == pointer(there)
 
 
 @quiet
-def _update(op: str, x: Tensor, function: Callable[..., Tensor], *others: Any, **options: Any) -> Tensor:
-    """x becomes function(x, *others), in its own memory."""
+def changed(op: str, input: Any, function: Callable[..., Tensor], *others: Any, **options: Any) -> Tensor:
+    """The input, become function(input, *others) in its own memory."""
+    x = as_tensor(op, input)
     recorded = _records(x, *others)
     _require_writable(op, x)
     before = x
@@ -95,7 +102,7 @@ def _update(op: str, x: Tensor, function: Callable[..., Tensor], *others: Any, *
 
 def _in_place(name: str, function: Callable[..., Tensor], *operators: str) -> None:
     def method(self: Tensor, *others: Any, **options: Any) -> Tensor:
-        return _update(name, self, function, *others, **options)
+        return changed(name, self, function, *others, **options)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{function.__name__}` in place: the memory of the tensor changes."
@@ -118,7 +125,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     Overwritten elements have gradient 0. RuntimeError, in torch's words, for leaves that require grad.
     """
     plain = plain_index(index)
-    source = value if isinstance(value, (bool, int, float)) else as_tensor("setitem", value)
+    number = isinstance(value, (bool, int, float))
+    source = dtypes.held("setitem", "value", value, input.dtype) if number else as_tensor("setitem", value)
     recorded = _records(input, source)
     _require_writable("setitem", input)
     try:
@@ -127,7 +135,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
                 input.history = input.version.recorded
             _adopt(input, SetItem.apply(input, plain, source))
         else:
-            input.array[plain] = source.array if isinstance(source, Tensor) else source
+            view, last = place(input.array, plain)
+            view[last] = source.array if isinstance(source, Tensor) else source
     except IndexError as error:
         raise expected("setitem", "index", f"positions inside shape {input.shape}", error, error=IndexError) from None
     except ValueError as error:
@@ -159,7 +168,7 @@ def zero_(input: Tensor) -> Tensor:
 @arithmetic.tensor_method
 def masked_fill_(input: Tensor, mask: Any, value: Any) -> Tensor:
     """`value` where the bool mask holds."""
-    return _update("masked_fill_", input, masked_fill, mask, value)
+    return changed("masked_fill_", input, masked_fill, mask, value)
 
 
 @arithmetic.tensor_method

@@ -123,11 +123,18 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     return Cat.apply(axis, *[unsqueeze(x, axis) for x in xs])
 
 
+def _axis(op: str, name: str, x: Tensor, dim: int) -> int:
+    """The axis to take apart, counted from the front; ValueError for a scalar, which has none."""
+    if x.ndim == 0:
+        raise expected(op, name, "at least 1 axis", "a scalar")
+    return checks.axis(op, "dim", dim, x.ndim)
+
+
 @tensor_method
 def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Views of `split_size` each along `dim`, the last one shorter, or of the given sizes."""
     x = as_tensor("split", tensor)
-    axis = checks.axis("split", "dim", dim, x.ndim)
+    axis = _axis("split", "tensor", x, dim)
     size = x.shape[axis]
     if isinstance(split_size_or_sections, int):
         step = checks.whole("split", "split_size_or_sections", split_size_or_sections, 1)
@@ -146,14 +153,14 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size along `dim`, the last one shorter."""
     x = as_tensor("chunk", input)
     checks.whole("chunk", "chunks", chunks, 1)
-    return split(x, max(1, -(-x.shape[checks.axis("chunk", "dim", dim, x.ndim)] // chunks)), dim)
+    return split(x, max(1, -(-x.shape[_axis("chunk", "input", x, dim)] // chunks)), dim)
 
 
 @tensor_method
 def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along `dim`, without that axis, as views."""
     x = as_tensor("unbind", input)
-    before = (slice(None),) * checks.axis("unbind", "dim", dim, x.ndim)
+    before = (slice(None),) * _axis("unbind", "input", x, dim)
     return tuple(getitem(x, (*before, i)) for i in range(x.shape[len(before)]))
 
 

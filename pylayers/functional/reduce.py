@@ -68,19 +68,21 @@ class Variance(Function):
 
 
 class CumulativeSum(Function):
-    """The sums of the first elements along an axis."""
+    """The sums of the first elements along an axis, floating ones taken in float64 and rounded once."""
 
     @staticmethod
     @quiet
     def forward(ctx: Any, x: Array, axis: int) -> Array:
         ctx.axis = axis
-        y = arrays.namespace(x).cumsum(x, axis=axis, dtype=accumulator(x.dtype))
-        return cast(y, x.dtype) if x.dtype in dtypes.FLOATING else y
+        if x.dtype in dtypes.FLOATING:
+            return arrays.namespace(x).cumsum(x, axis=axis, dtype=dtypes.float64).astype(x.dtype)
+        return arrays.namespace(x).cumsum(x, axis=axis, dtype=dtypes.int64)
 
     @staticmethod
     def backward(ctx: Any, dy: Array) -> tuple[Array, None]:
         xp = arrays.namespace(dy)
-        return xp.flip(xp.cumsum(xp.flip(dy, ctx.axis), axis=ctx.axis), ctx.axis), None
+        sums = xp.cumsum(xp.flip(dy, ctx.axis), axis=ctx.axis, dtype=dtypes.float64)
+        return xp.flip(sums, ctx.axis).astype(dy.dtype), None
 
 
 class Norm(Function):
@@ -159,7 +161,9 @@ def std(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = F
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The sums of the first elements along `dim`; integers and bool give int64."""
     x = as_tensor("cumsum", input)
-    return CumulativeSum.apply(x if dtype is None else x.to(dtype), checks.axis("cumsum", "dim", dim, x.ndim))
+    axis = checks.axis("cumsum", "dim", dim, x.ndim)
+    y = CumulativeSum.apply((x if dtype is None else x.to(dtype)).reshape(x.shape or (1,)), axis)
+    return y.reshape(x.shape)
 
 
 @tensor_method
@@ -187,7 +191,10 @@ def any(input: Any, dim: Any = None, keepdim: bool = False) -> Tensor:
 def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether |input - other| <= atol + rtol |other| for every element."""
     x, y = as_tensor("allclose", input).array, as_tensor("allclose", other).array
-    return bool(np.all(np.isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)))
+    try:
+        return bool(np.all(np.isclose(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan)))
+    except ValueError:
+        raise expected("allclose", "other", f"a shape that broadcasts with {x.shape}", y.shape) from None
 
 
 @tensor_method

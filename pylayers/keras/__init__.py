@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pylayers import names
 from pylayers.keras import (
     activations,
     callbacks,
@@ -31,3 +32,5 @@ __all__ = [
     "optimizers",
     "utils",
 ]
+
+__getattr__, __dir__ = names.only(__name__, __all__)

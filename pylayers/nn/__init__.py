@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
 
+from pylayers import names
 from pylayers.nn import clip as utils
 from pylayers.nn import functional, init
 from pylayers.nn.activation import GELU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Tanh
@@ -17,16 +18,6 @@ from pylayers.nn.norm import LayerNorm, RMSNorm
 from pylayers.nn.parameter import Parameter
 from pylayers.nn.pool import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 
-__all__ = [
-    "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss", "BCEWithLogitsLoss", "Conv1d", "Conv2d", "Conv3d",
-    "CrossEntropyLoss", "Dropout", "Flatten", "GELU", "Identity", "L1Loss", "LayerNorm", "Linear", "LogSoftmax",
-    "MSELoss", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter",
-    "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid", "Softmax", "Tanh", "Unflatten", "functional", "init",
-    "utils",
-]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(f"module 'pylayers.nn' has no attribute '{name}'")
-    raise AttributeError(f"pylayers.nn has no '{name}' yet; there are " + ", ".join(__all__))
+__all__ = names.public(__name__, "functional", "init", "utils")
+__getattr__, __dir__ = names.only(__name__, __all__)
+sys.modules[__name__ + ".utils"] = utils  # torch's name for it; a file of that name would say nothing

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Tensor
-from pylayers.functional.activation import refuse_inplace
 from pylayers.nn import functional
 from pylayers.nn.module import Module
 
@@ -15,11 +14,14 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        refuse_inplace("ReLU", inplace)
+        self.inplace = inplace
 
     def forward(self, input: Any) -> Tensor:
         """max(x, 0)."""
-        return functional.relu(input)
+        return functional.relu(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class Sigmoid(Module):
@@ -58,11 +60,14 @@ class SiLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        refuse_inplace("SiLU", inplace)
+        self.inplace = inplace
 
     def forward(self, input: Any) -> Tensor:
         """x / (1 + exp(-x))."""
-        return functional.silu(input)
+        return functional.silu(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class Softmax(Module):

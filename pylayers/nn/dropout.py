@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from pylayers.autograd import Tensor
-from pylayers.functional.activation import refuse_inplace
 from pylayers.nn import functional
 from pylayers.nn.module import Module
 from pylayers.operations import checks
@@ -17,13 +16,12 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        refuse_inplace("Dropout", inplace)
         self.p = checks.number("Dropout", "p", p, 0.0, math.nextafter(1.0, 2.0), "a probability in [0, 1]")
         self.inplace = inplace
 
     def forward(self, input: Any) -> Tensor:
         """Any shape; a new mask at every call."""
-        return functional.dropout(input, self.p, self.training)
+        return functional.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

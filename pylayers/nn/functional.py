@@ -1,5 +1,6 @@
 """Differentiable functions under torch.nn.functional's names: Tensors or arrays in, Tensors out."""
 
+from pylayers import names
 from pylayers.functional.activation import gelu, relu, sigmoid, silu, tanh
 from pylayers.functional.attention import scaled_dot_product_attention
 from pylayers.functional.conv import conv1d, conv2d, conv3d
@@ -18,3 +19,6 @@ from pylayers.functional.norm import layer_norm, rms_norm
 from pylayers.functional.pool import avg_pool1d, avg_pool2d, avg_pool3d, max_pool1d, max_pool2d, max_pool3d
 from pylayers.functional.shape import flatten
 from pylayers.functional.softmax import log_softmax, softmax
+
+__all__ = names.public(__name__)
+__getattr__, __dir__ = names.only(__name__, __all__)

@@ -91,13 +91,20 @@ def _kaiming(op: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) ->
 
 def _fans(op: str, tensor: Tensor) -> tuple[int, int]:
     """How many inputs an output depends on, and the reverse, for weight (out, in, *window)."""
+    _require_tensor(tensor)
     if tensor.ndim < 2:
         raise expected(op, "tensor", "two axes or more (out, in, ...)", f"shape {tensor.shape}")
     window = math.prod(tensor.shape[2:])
     return tensor.shape[1] * window, tensor.shape[0] * window
 
 
+def _require_tensor(tensor: object) -> None:
+    if not isinstance(tensor, Tensor):
+        raise expected("init", "tensor", "a Tensor", type(tensor).__name__, error=TypeError)
+
+
 def _fill(tensor: Tensor, values: Any) -> Tensor:
+    _require_tensor(tensor)
     tensor.array[...] = values
     increment_version(tensor)
     return tensor

@@ -21,6 +21,8 @@ quiet = np.errstate(all="ignore")  # a decorator: infinities and NaN are values 
 
 NUMBERS = frozenset((bool, int, float))
 INTEGER_DIVISIONS = frozenset(("floor_divide", "remainder"))
+# Where an integer that the dtype does not hold counts by its lowest bits, as in torch.
+MODULAR = INTEGER_DIVISIONS | {"add", "subtract", "multiply", "bitwise_and", "bitwise_or", "bitwise_xor"}
 
 
 class ShapeError(ValueError, RuntimeError):
@@ -61,12 +63,14 @@ def elementwise(name: str, *operands: Any, floating: bool = False, compares: boo
     """``numpy.<name>`` of arrays and Python numbers that broadcast, in the dtype torch would choose.
 
     `floating` turns integers into the default dtype first. 16-bit operands are computed in float32 and rounded once.
-    ValueError for shapes that do not broadcast, TypeError for devices that differ, ZeroDivisionError for integers
-    divided by zero.
+    ValueError for shapes that do not broadcast and for numbers out of range, TypeError for devices that differ,
+    ZeroDivisionError for integers divided by zero.
     """
     dtype = common = _common_dtype(operands)
     if dtype is None:
         dtype = dtypes.result_type(name, *operands)
+    if dtype not in dtypes.SUPPORTED:
+        dtypes.require_supported(name, "input", dtype)
     computed = dtypes.get_default_dtype() if floating and dtype not in dtypes.FLOATING else dtype
     result = computed
     if computed in dtypes.HALVES:
@@ -78,6 +82,18 @@ def elementwise(name: str, *operands: Any, floating: bool = False, compares: boo
     xp = arrays.namespace(next((x for x in operands if type(x) not in NUMBERS), None))
     try:
         y = getattr(xp, name)(*operands)
+    except OverflowError:  # a Python integer
+        if name not in MODULAR:
+            for x in operands:
+                if type(x) in NUMBERS:
+                    dtypes.held(name, "other", x, computed)
+            raise
+        short = [dtypes.wrapped(name, x, computed) if type(x) is int else x for x in operands]
+        return elementwise(name, *short, floating=floating, compares=compares)
+    except TypeError:
+        if computed != dtypes.bool_:
+            raise
+        raise expected(name, "input", "numbers", "bool", "use ~ or logical_not for bool", TypeError) from None
     except ValueError as error:
         if "broadcast" not in str(error):
             raise

@@ -39,7 +39,7 @@ def same_dtype(op: str, name: str, x: Array, of_name: str, of: Array) -> None:
     floating(op, of_name, of)
     floating(op, name, x)
     if x.dtype != of.dtype:
-        hint = f"cast it: {name}.astype('{of.dtype.name}')"
+        hint = f"cast it: {name}.to(pylayers.{of.dtype.name}), or {name}.astype('{of.dtype.name}') of an array"
         raise expected(op, name, f"dtype {of.dtype.name} as '{of_name}' has", x.dtype.name, hint, error=TypeError)
 
 

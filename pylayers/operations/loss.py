@@ -9,17 +9,19 @@ import numpy as np
 from pylayers import arrays
 from pylayers.errors import expected
 from pylayers.operations import checks
+from pylayers.operations.array import quiet
 
 Array = Any
 Elementwise = Literal["mse", "l1", "binary_cross_entropy", "binary_cross_entropy_with_logits"]
 
 
+@quiet
 def elementwise_loss(x: Array, target: Array, kind: Elementwise, pos_weight: Array | None = None) -> Array:
     """The loss of each element, x and target of one shape and dtype.
 
     mse (x - t)^2; l1 |x - t|; binary_cross_entropy -(t log x + (1 - t) log(1 - x)) with logarithms no less than -100;
     with_logits the same of sigmoid(x), where `pos_weight` (broadcastable) multiplies the term of t.
-    ValueError for shapes that differ and, on the host, for probabilities outside [0, 1].
+    ValueError for shapes that differ and, on the host, for probabilities and targets outside [0, 1].
     """
     op = kind if kind.startswith("binary") else f"{kind}_loss"
     checks.same_dtype(op, "target", target, "input", x)
@@ -30,8 +32,10 @@ def elementwise_loss(x: Array, target: Array, kind: Elementwise, pos_weight: Arr
     if kind == "l1":
         return abs(x - target)
     if kind == "binary_cross_entropy":
-        if xp is np and x.size and not (x.min() >= 0 and x.max() <= 1):
-            raise expected(op, "input", "probabilities in [0, 1]", f"values in [{x.min()}, {x.max()}]")
+        for name, values in (("input", x), ("target", target)):
+            if xp is np and values.size and not (values.min() >= 0 and values.max() <= 1):
+                found = f"values in [{values.min()}, {values.max()}]"
+                raise expected(op, name, "probabilities in [0, 1]", found)
         log_x, log_rest = _logarithms(xp, x)
         return -(target * log_x + (1 - target) * log_rest)
     if pos_weight is not None:
@@ -41,6 +45,7 @@ def elementwise_loss(x: Array, target: Array, kind: Elementwise, pos_weight: Arr
     return (1 - target) * x + _positive(target, pos_weight) * _softplus(xp, -x)
 
 
+@quiet
 def elementwise_loss_backward(
     dy: Array,
     x: Array,
@@ -74,8 +79,7 @@ def elementwise_loss_backward(
 
 def _logarithms(xp: Any, x: Array) -> tuple[Array, Array]:
     """log x and log(1 - x), neither less than -100."""
-    with np.errstate(divide="ignore"):
-        return xp.maximum(xp.log(x), x.dtype.type(-100)), xp.maximum(xp.log1p(-x), x.dtype.type(-100))
+    return xp.maximum(xp.log(x), x.dtype.type(-100)), xp.maximum(xp.log1p(-x), x.dtype.type(-100))
 
 
 def _softplus(xp: Any, x: Array) -> Array:

@@ -34,15 +34,18 @@ def matmul(a: Array, b: Array, op: str = "matmul") -> Array:
     when k or the leading axes disagree.
     """
     names = check_ranks(op, a, b)
-    if is_integer(a) and is_integer(b):
-        return arrays.namespace(a).matmul(a, b)
-    checks.same_dtype(op, names[1], b, names[0], a)
+    integers = is_integer(a) and is_integer(b)
+    if not integers:
+        checks.same_dtype(op, names[1], b, names[0], a)
     if a.ndim == 0 or b.ndim == 0:
         raise expected(op, names[int(a.ndim > 0)], "at least one axis", "a scalar")
     rows, columns = _matrices(a, b)
     if rows.shape[-1] != columns.shape[-2]:
         wanted = f"{rows.shape[-1]} rows as '{names[0]}' has columns"
         raise expected(op, names[1], wanted, f"shape {b.shape} for a {a.shape}")
+    if integers:
+        common_batch(rows, columns)
+        return arrays.namespace(a).matmul(a, b)
     y = product(rows, columns)
     if a.ndim == 1:
         y = y[..., 0, :]
@@ -145,14 +148,18 @@ def product(a: Array, b: Array, alpha: float = 1.0, residual: Array | None = Non
         matrix = b if b.ndim == 2 else b.reshape(b.shape[-2:])
         y = backend.gemm(folded(a), matrix, alpha=alpha, precision=precision)
         return y if a.ndim == 2 else y.reshape(*a.shape[:-1], n)
-    xp = arrays.namespace(a)
-    try:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    except ValueError:
-        raise expected("matmul", "b", f"leading axes that broadcast with {a.shape[:-2]}", f"{b.shape[:-2]}") from None
+    xp, batch = arrays.namespace(a), common_batch(a, b)
     count = math.prod(batch)
     a, b = (xp.broadcast_to(x, batch + x.shape[-2:]).reshape(count, *x.shape[-2:]) for x in (a, b))
     if residual is not None:
         residual = residual.reshape(count, m, n)
     y = backend.gemm(a, b, residual=residual, alpha=alpha, beta=beta, precision=precision)
     return y.reshape(*batch, m, n)
+
+
+def common_batch(a: Array, b: Array) -> tuple[int, ...]:
+    """The leading axes of the product; ValueError where those of a and b do not broadcast."""
+    try:
+        return np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    except ValueError:
+        raise expected("matmul", "b", f"leading axes that broadcast with {a.shape[:-2]}", f"{b.shape[:-2]}") from None

@@ -26,6 +26,7 @@ LEVELS: list[set[str]] = [
         "backends",
         "info",
         "data",
+        "names",
     },
     {"operations", "ops"},
     {"autograd", "_history", "_tensor", "accumulate", "creation", "grad_mode", "printing", "random"},

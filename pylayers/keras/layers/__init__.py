@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pylayers import names
 from pylayers.keras.layers.convolution import Conv2D
 from pylayers.keras.layers.core import Activation, Dense, Input, InputLayer, ReLU, Softmax
 from pylayers.keras.layers.layer import Layer
@@ -23,3 +24,5 @@ __all__ = [
     "ReLU",
     "Softmax",
 ]
+
+__getattr__, __dir__ = names.only(__name__, __all__)
