@@ -19,7 +19,7 @@ from pylayers.data import Images, digits
 from pylayers.train import cnn, evaluate, fit, mlp, shift
 from pylayers.train.curves import write_curves
 from pylayers.train.device import place
-from pylayers.train.fit import Epoch
+from pylayers.train.loop import Epoch
 from pylayers.train.progress import metrics_text, per_step
 from pylayers.train.schedule import cosine
 
@@ -184,7 +184,7 @@ def test_train_prints_a_header_and_writes_three_files(tmp_path, network):
 
 
 def test_train_on_mnist_says_where_it_looked(tmp_path, monkeypatch):
-    source = sys.modules["pylayers.data.mnist"]
+    source = sys.modules["pylayers.data.mnist_files"]
 
     def refuse(*args, **kwargs):
         raise source.urllib.error.URLError("no network")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pylayers.data import Images, digits, mnist, read_idx
 
-source = sys.modules["pylayers.data.mnist"]
+source = sys.modules["pylayers.data.mnist_files"]
 
 
 def idx(array: np.ndarray, code: int, stored: str) -> bytes:

@@ -21,8 +21,8 @@ from pylayers.data import digits
 from pylayers.train import fit, mlp
 from pylayers.train import run as command
 from pylayers.train.curves import curves
-from pylayers.train.fit import Epoch
 from pylayers.train.interrupt import noted
+from pylayers.train.loop import Epoch
 
 NAMES = ["curves.png", "metrics.csv", "weights.safetensors"]
 

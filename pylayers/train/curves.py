@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pylayers import atomic
-from pylayers.train.fit import Epoch
+from pylayers.train.loop import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,7 @@ from pathlib import Path
 from pylayers import atomic, nn, serialization
 from pylayers.errors import expected
 from pylayers.train.curves import write_curves
-from pylayers.train.fit import Epoch
+from pylayers.train.loop import Epoch
 
 WEIGHTS, METRICS, CURVES = "weights.safetensors", "metrics.csv", "curves.png"
 

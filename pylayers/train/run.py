@@ -15,8 +15,8 @@ from pylayers.train import device as devices
 from pylayers.train import record
 from pylayers.train.augment import shift
 from pylayers.train.curves import write_curves
-from pylayers.train.fit import Epoch, fit
 from pylayers.train.interrupt import noted
+from pylayers.train.loop import Epoch, fit
 from pylayers.train.networks import NETWORKS
 from pylayers.train.progress import bar, console, metrics_text
 from pylayers.train.schedule import cosine
