@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Operation, Tensor
 from pylayers.backends.protocol import Activation
 from pylayers.errors import expected
 from pylayers.functional.activation import fused
@@ -16,7 +16,7 @@ from pylayers.ops.conv import geometry as checked_geometry
 Array = Any
 
 
-class Convolution(Function):
+class Convolution(Operation):
     """y = activation(x * weight + bias) for x (N, C, *S)."""
 
     @staticmethod

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Operation, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor, reshape
@@ -76,7 +76,7 @@ def _is_basic(index: Index) -> bool:
     return all(part is None or part is Ellipsis or isinstance(part, slice) or _is_integer(part) for part in index[-1])
 
 
-def _kept(ctx: Function, index: Index) -> Index:
+def _kept(ctx: Operation, index: Index) -> Index:
     """The index for backward, safe from changes of its arrays."""
     if not any(ctx.needs_input_grad):
         return ()
@@ -95,7 +95,7 @@ def _scatter(shape: tuple[int, ...], index: Index, dy: Array) -> Array:
     return cast(dx, dy.dtype)
 
 
-class GetItem(Function):
+class GetItem(Operation):
     """x[index]: a view for integers and slices, a copy for arrays."""
 
     @staticmethod
@@ -109,7 +109,7 @@ class GetItem(Function):
         return _scatter(ctx.shape, ctx.index, dy), None
 
 
-class SetItem(Function):
+class SetItem(Operation):
     """x with x[index] = value, in the memory of x."""
 
     @staticmethod
@@ -136,7 +136,7 @@ class SetItem(Function):
         return dx, None, dvalue
 
 
-class TakeAlongAxis(Function):
+class TakeAlongAxis(Operation):
     """y[.., i, ..] = x[.., indices[.., i, ..], ..] along an axis."""
 
     @staticmethod
@@ -151,7 +151,7 @@ class TakeAlongAxis(Function):
         return _scatter(ctx.shape, ctx.index, dy), None, None
 
 
-class Where(Function):
+class Where(Operation):
     """x where the condition holds, else y."""
 
     @staticmethod

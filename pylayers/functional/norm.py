@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Operation, Tensor
 from pylayers.ops.norm import layer_norm as normalize
 from pylayers.ops.norm import layer_norm_backward, normalized
 
 Array = Any
 
 
-class LayerNorm(Function):
+class LayerNorm(Operation):
     """y = (x - mean) / sqrt(variance + eps) weight + bias over the last axes."""
 
     @staticmethod

@@ -28,7 +28,7 @@ LEVELS: list[set[str]] = [
         "names",
     },
     {"ops"},
-    {"autograd", "_history", "_tensor", "accumulate", "creation", "grad_mode", "printing"},
+    {"autograd", "_history", "_operation", "_tensor", "accumulate", "creation", "function", "grad_mode", "printing"},
     {"functional"},
     {"nn", "optim", "serialization"},
     {"keras", "torch", "train", "__init__"},
