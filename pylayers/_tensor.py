@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pylayers import arrays, dtypes
+from pylayers import arrays, devices, dtypes
 from pylayers._history import DETACHED, Version, begin
 from pylayers.errors import expected
 
@@ -185,9 +185,9 @@ class Tensor:
         return self.array.dtype
 
     @property
-    def device(self) -> str:
-        """``"cpu"`` or ``"cuda:<number>"``."""
-        return arrays.device(self.array)
+    def device(self) -> devices.device:
+        """``"cpu"`` or ``"cuda:<number>"``, with `type` and `index`."""
+        return devices.named(arrays.device(self.array))
 
     @property
     def ndim(self) -> int:

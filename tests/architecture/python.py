@@ -26,6 +26,7 @@ LEVELS: list[set[str]] = [
         "info",
         "data",
         "names",
+        "devices",
     },
     {"ops"},
     {"autograd", "_history", "_operation", "_tensor", "accumulate", "creation", "function", "grad_mode", "printing"},
