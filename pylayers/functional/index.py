@@ -24,11 +24,24 @@ def plain_index(index: Any) -> Index:
     The ellipsis makes NumPy give a view of a single element too. Integers beside arrays are a step of their own, as in
     torch: NumPy takes them for arrays, and puts the axes of arrays that a slice separates in front.
     """
-    parts = tuple(_plain_part(part) for part in (index if isinstance(index, tuple) else (index,)))
-    if not any(part is Ellipsis for part in parts):
-        parts = (*parts, Ellipsis)
-    if not any(arrays.is_array(part) for part in parts) or not any(_is_integer(part) for part in parts):
-        return (parts,)
+    if type(index) in (int, slice):  # the most frequent, as of loops
+        return ((index, ...),)
+    parts: list[Any] = []
+    dots = integers = found = False
+    for part in index if isinstance(index, tuple) else (index,):
+        if type(part) is int:
+            integers = True
+        elif part is ...:
+            dots = True
+        elif part is not None and type(part) is not slice:
+            part = _plain_part(part)
+            integers = integers or _is_integer(part)
+            found = found or arrays.is_array(part)
+        parts.append(part)
+    if not dots:
+        parts.append(...)
+    if not (integers and found):
+        return (tuple(parts),)
     first: list[Any] = []
     for part in parts:
         if part is Ellipsis or _is_integer(part):
