@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import pylayers.functional as F
+import pylayers.nn.functional as F
 from pylayers import arrays, backends, nn
 from pylayers.autograd import Tensor, no_grad
 from pylayers.context import backend
+from pylayers.operations.linear import linear
 from pylayers.ops import linear as open_linear
-from pylayers.ops.linear import linear
 
 from .linear_calls import COLUMNS, INNER, ROWS, cases, changed, contenders, deviation, inputs, name
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pylayers import ops
-from pylayers.backends.protocol import AdamRates, SgdRates
+from pylayers.backends.contract import AdamRates, SgdRates
 
 from . import peers, truth
 from .cases_optim import CASES, LISTS, RULES, SIZE
@@ -98,14 +98,14 @@ def our_call(case: Case, x: Arrays) -> Call:
         rates = SgdRates(RATE, momentum=MOMENTUM, weight_decay=DECAY)
 
         def descend() -> Sequence[Array]:
-            ops.sgd(parameters, gradients, moments[0], steps, rates)
+            ops.sgd(parameters, gradients, moments[0], steps, rates, known=True)
             return results
 
         return descend
     adam_rates = AdamRates(RATE, *BETAS, EPS, DECAY, decoupled=case.params["rule"] == "adamw")
 
     def adapt() -> Sequence[Array]:
-        ops.adam(parameters, gradients, moments[0], moments[1], steps, adam_rates)
+        ops.adam(parameters, gradients, moments[0], moments[1], steps, adam_rates, known=True)
         return results
 
     return adapt

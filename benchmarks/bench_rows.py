@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pylayers import ops
-from pylayers.ops.activation import saves_result
+from pylayers.operations.activation import saves_result
 
 from . import peers, truth
 from .cases_rows import CASES

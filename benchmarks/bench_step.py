@@ -9,7 +9,7 @@ import numpy as np
 
 import pylayers
 from pylayers import backends, optim
-from pylayers.backends.protocol import AdamRates
+from pylayers.backends.contract import AdamRates
 from pylayers.context import backend
 
 from . import bits, peers, training, truth

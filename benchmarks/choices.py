@@ -1,53 +1,19 @@
-"""The table of measured choices that `csrc/gemm_plan.cu` reads: made of tuning files, written as C++."""
+"""The table of measured choices that plans read: made of tuning files, written as C++."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from statistics import median
-from typing import Any
 
-from .cases_gemm import SIZE
 from .evidence import ROOT
 from .figures import EQUAL
 from .results import Results, Row
 
-TABLE = ROOT / "csrc/gemm_choices.hpp"
+TABLE = ROOT / "csrc/choices.hpp"
 OWN = "the plan's choice"
 OFF, ON = "    // clang-format off\n", "    // clang-format on\n"
-CHUNK_BYTES = 16  # rows that TMA reads begin at multiples of it
-Choice = tuple[str, str, str, int, str, str, int, int, int, int, str]  # as `GemmMeasurement` in csrc/ops.hpp
-
-
-def lies(rows: int, columns: int, row_bytes: int, column_bytes: int, size: int) -> str:
-    """Along what a matrix of aligned memory has its neighbours: "rows", "columns", or "any" where rows begin anywhere.
-
-    Strides in bytes; where there is one row or column, its stride means nothing. As `access` in csrc/gemm_plan.cu.
-    """
-    if (column_bytes == size or columns <= 1) and (rows <= 1 or row_bytes % CHUNK_BYTES == 0):
-        return "rows"
-    if (row_bytes == size or rows <= 1) and (columns <= 1 or column_bytes % CHUNK_BYTES == 0):
-        return "columns"
-    return "any"
-
-
-def problem(row: Row, capability: int) -> tuple[Any, ...]:
-    """The fields of a choice that say what for."""
-    p = row.params
-    a, b = ("float32" if dtype == "tf32" else dtype for dtype in (row.dtype, p["b_dtype"]))
-    m, n, k, batches = (int(p[name]) for name in ("m", "n", "k", "batch"))
-
-    def matrix(rows: int, columns: int, transposed: bool, dtype: str) -> str:
-        size = SIZE[dtype]
-        strides = (size, rows * size) if transposed else (columns * size, size)
-        if batches > 1 and rows * columns * size % CHUNK_BYTES:
-            return "any"  # matrices of a batch begin anywhere
-        return lies(rows, columns, *strides, size)
-
-    layout = p["layout"]
-    where = matrix(m, k, layout[0] == "t", a), matrix(k, n, layout[1] == "t", b)
-    precision = "tf32" if row.dtype == "tf32" else "float32"
-    return a, b, precision, capability, *where, max(batches, 1), m, n, k
+Choice = tuple[str, int, str, int, int, int, int, str]  # as `Measurement` in csrc/variants.hpp
 
 
 def quickest(rows: Iterable[Row]) -> str:
@@ -63,15 +29,15 @@ def quickest(rows: Iterable[Row]) -> str:
 
 def choices(files: Iterable[Results]) -> list[Choice]:
     """Of tuning files, oldest first, one choice for each problem; later ones count."""
-    found: dict[tuple[Any, ...], str] = {}
+    found: dict[tuple[str, int, str, int, int, int, int], str] = {}
     for results in files:
-        capability = next(header["capability"] for header in results.of("header"))
+        problems = {record["case"]: tuple(record["problem"]) for record in results.of("problem")}
         cases: dict[str, list[Row]] = {}
         for row in results.rows():
             cases.setdefault(row.case, []).append(row)
-        for rows in cases.values():
+        for case, rows in cases.items():
             if best := quickest(rows):
-                found[problem(rows[0], capability)] = best
+                found[problems[case]] = best
     return sorted((*key, variant) for key, variant in found.items())
 
 
@@ -92,6 +58,6 @@ def with_rows(text: str, rows: list[Choice]) -> str:
 
 
 def together(old: list[Choice], new: list[Choice]) -> list[Choice]:
-    """What was measured now replaces all that was written for the same capability."""
-    capabilities = {row[3] for row in new}
-    return sorted([*(row for row in old if row[3] not in capabilities), *new])
+    """What was measured now replaces all that was written for the same family and capability."""
+    measured = {row[:2] for row in new}
+    return sorted([*(row for row in old if row[:2] not in measured), *new])

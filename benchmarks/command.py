@@ -45,7 +45,8 @@ def check(options: Options) -> None:
         if path is not None:
             if not path.parent.is_dir() or path.is_dir():
                 raise expected("bench", name, "a file in a folder that exists", str(path))
-            path.write_text("")
+            with path.open("a"):  # it can be written; what an earlier run left in it stays for now
+                pass
 
 
 def main(options: Options) -> None:
@@ -61,10 +62,16 @@ def main(options: Options) -> None:
     records: list[Record] = []
     console = table.wide_console()
 
+    begun = False  # to write: until something was measured the file of an earlier run stays
+
     def sink(record: Record) -> None:
+        nonlocal begun
         records.append(record)
-        if options.json is not None:
-            results.append(options.json, [record])
+        if options.json is not None and (begun or record["kind"] == "row"):
+            if not begun:
+                options.json.write_text("")
+            results.append(options.json, [record] if begun else records)
+            begun = True
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=console, transient=True) as bar:

@@ -15,12 +15,12 @@ from .steps import SECONDS, Step
 
 PTX = ("ptx", "ptx_matrix", "ptx_copy", "tensor_map", "ptx_im2col")
 SUITE = ("gemm", "attention", "conv", "softmax", "norm", "cross_entropy", "adam", "column_sum", "activation", "pool",
-         "dropout", "linear_ops", "linear_calls", "gemm_plan")  # fmt: skip
+         "dropout", "linear_ops", "linear_calls", "gemm_plan", "gemm_epilogue")  # fmt: skip
 # Whose tests repeat what a few of their cases show; under a tool that slows kernels down, only the few are run.
 REPEATED = ("random", "thousand", "every_size", "hardest", "bound_on_reals", "non_negative", "identity", "one_hot")
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 SANITIZED = ("gemm", "attention", "conv", "norm", "softmax", "cross_entropy", "adam", "column_sum", "pool",
-             "activation", "dropout")  # fmt: skip
+             "activation", "dropout", "gemm_epilogue")  # fmt: skip
 FAMILIES = ("gemm", "attention", "conv", "rows", "optim", "calls", "step")
 # The launchers, by the beginning of their names, whose kernels a family's figures rest on; all of them for the others.
 LAUNCHERS = {

@@ -48,7 +48,7 @@ def table_rows(found: Sequence[Line]) -> Iterable[str]:
         case, *rest = cells(line)
         kinds = ["first"] if case != last else []
         kinds += ["ours"] if line.row.ours and line.times else []
-        kinds += [line.row.status.replace("not measured", "unmeasured")]
+        kinds += [escape(line.row.status.replace("not measured", "unmeasured"))]
         texts = ["" if case == last else case, *rest]
         word = line.ratio.word if line.ratio else ""
         if line.times is None:  # three names, and why there are no figures

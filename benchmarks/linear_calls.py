@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pylayers.functional as F
+import pylayers.nn.functional as F
 from pylayers import nn
 from pylayers.autograd import Tensor, no_grad
 from pylayers.ops import linear

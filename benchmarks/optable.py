@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import re
-import textwrap
 from collections.abc import Mapping
 
-from pylayers.backends import reference
-from pylayers.backends.native import KERNEL_DTYPES, Native
-from pylayers.backends.protocol import Backend
+from pylayers.backends.contract import OPS
 
 from .evidence import ROOT, Kernel
 from .summary import Gpu, compared, seen
@@ -19,28 +13,11 @@ BEGIN, END = "<!-- op table: python -m benchmarks.report --write -->", "<!-- end
 COLUMNS = ("op", "reference", "emulated", "cuda", "seen on a GPU", "speed")
 
 
-def ops() -> list[str]:
-    """Every primitive op, in the order of the contract."""
-    return [name for name in vars(Backend) if not name.startswith("_")]
-
-
-def has(backend: object, op: str) -> str:
-    """ "yes" when the backend has this op and does more there than refuse."""
-    if not hasattr(backend, op):
-        return "no"
-    (function,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(backend, op)))).body
-    assert isinstance(function, ast.FunctionDef)
-    work = [node for node in function.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
-    return "no" if isinstance(work[0], ast.Raise) else "yes"
-
-
 def launchers(op: str) -> tuple[str, ...]:
-    """The stems of the files of csrc whose kernels the op launches: where it is defined, and that one's variants."""
-    files = {path.stem: path.read_text() for path in (ROOT / "csrc").glob("*.cu")}
-    home = [stem for stem, text in files.items() if re.search(rf"^\w[\w:<>]* {op}\(", text, re.MULTILINE)]
-    if not home:
-        raise ValueError(f"optable: expected a definition of {op} in csrc/*.cu")
-    return tuple(stem for stem in sorted(files) if stem == home[0] or stem.startswith(f"{home[0]}_"))
+    """The stems of the files of csrc whose kernels the op launches: its family's, and that one's variants."""
+    family = OPS[op].family
+    stems = sorted(path.stem for path in (ROOT / "csrc").glob("*.cu"))
+    return tuple(stem for stem in stems if stem == family or stem.startswith(f"{family}_"))
 
 
 def belongs(op: str, family: str, params: Mapping[str, object]) -> bool:
@@ -75,17 +52,16 @@ def speed(op: str, found: list[Gpu]) -> str:
 
 def row(op: str, found: list[Gpu], kernels: Mapping[str, Kernel]) -> tuple[str, ...]:
     """The cells of one op: for kernels their dtypes. Emulated and cuda are one source compiled twice."""
-    kernel = has(Native, op)
-    cells = ("", "")
-    if kernel == "yes":
-        kernel = ", ".join(dict.fromkeys(name.partition("_")[0] for name in KERNEL_DTYPES.get(op, ("float32",))))
+    kernel, cells = "no", ("", "")
+    if OPS[op].kernels:
+        kernel = ", ".join(dict.fromkeys(name.partition("_")[0] for name in OPS[op].kernels))
         cells = seen(launchers(op), found, kernels), speed(op, found)
-    return f"`{op}`", has(reference, op), kernel, kernel, *cells
+    return f"`{op}`", "yes", kernel, kernel, *cells
 
 
 def table(found: list[Gpu], kernels: Mapping[str, Kernel]) -> str:
     """The table between its two marks."""
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *(row(op, found, kernels) for op in ops())]
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *(row(op, found, kernels) for op in OPS)]
     return "\n".join([BEGIN, *(f"| {' | '.join(cells)} |" for cells in lines), END])
 
 

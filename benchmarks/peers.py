@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pylayers
-from pylayers.backends.native import KERNEL_DTYPES
+from pylayers.backends.contract import OPS
 from pylayers.context import backend
 
 from .family import Absent, Array, Arrays, Call, Case, Contender, Place
@@ -71,7 +71,7 @@ def ours(
     name: str = "pylayers",
 ) -> Entry:
     """Ours on the backend of the place, if the kernels of the op take the dtype; the reference takes every one."""
-    known = KERNEL_DTYPES.get(op, ("float32",))
+    known = OPS[op].kernels
     if place.backend != "reference" and dtype not in known:
         return Absent(name, f"{op} has no kernel for {dtype} yet; there is {', '.join(known)}", ours=True)
 

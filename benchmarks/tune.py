@@ -41,35 +41,10 @@ def precision(case: Case) -> str:
     return "tf32" if case.dtype == "tf32" else "float32"
 
 
-def operands(case: Case, x: Arrays) -> tuple[Any, Any]:
-    """a (batches, m, k) and b (batches, k, n) as the plan sees them."""
+def question(case: Case, x: Arrays) -> dict[str, Any]:
+    """What the plan is asked: a (batches, m, k), b (batches, k, n) and the precision."""
     a, b = bench_gemm.matrices(case, x)
-    return (a[None], b[None]) if a.ndim == 2 else (a, b)
-
-
-def variants(module: Any, case: Case, x: Arrays, spec: Any) -> list[str]:
-    """Rows that the plan accepts, as "name*splits"; splits while fewer blocks would leave multiprocessors idle."""
-    a, b = operands(case, x)
-    found: dict[str, None] = {}
-    for name, row_a, row_b, row_precision, capability, tile_m, tile_n, tile_k, _, cluster, _ in module.gemm_rows():
-        if (row_a, row_b, row_precision) != (
-            str(a.dtype),
-            str(b.dtype),
-            precision(case),
-        ) or capability > spec.capability:
-            continue
-        if capability == 80 and spec.capability == 90:
-            continue  # the driver would have to translate it
-        tiles = a.shape[0] * -(-a.shape[1] // (tile_m * cluster)) * -(-b.shape[2] // tile_n) * cluster
-        splits = 1
-        while splits == 1 or (splits * tiles <= 2 * spec.sms and splits * tile_k * 2 <= a.shape[2]):
-            try:
-                plan = module.plan_gemm(a, b, False, precision(case), spec, f"{name}*{splits}")
-            except (ValueError, NotImplementedError):
-                break  # its plan requires what this case has not
-            found[canonical(plan.variant)] = None
-            splits *= 2
-    return list(found)
+    return {"operands": [a[None], b[None]] if a.ndim == 2 else [a, b], "precision": precision(case)}
 
 
 def canonical(variant: str) -> str:
@@ -84,6 +59,7 @@ class Variants:
 
     def __init__(self, quick: bool) -> None:
         self.cases = [dataclasses.replace(case, family=self.name) for case in cases(quick)]
+        self.problems: dict[str, tuple[Any, ...]] = {}  # of each case, in the words of its plan
 
     def inputs(self, case: Case, place: Place) -> Arrays:
         return bench_gemm.inputs(case, place)
@@ -91,9 +67,7 @@ class Variants:
     def contenders(self, case: Case, place: Place) -> list[Contender | Absent]:
         """The plan's own choice first."""
         native: Any = backends.load(place.backend)
-        x = bench_gemm.inputs(case, place)
-        a, b = operands(case, x)
-        spec = native.module.device_spec(0)
+        asked = question(case, bench_gemm.inputs(case, place)) | {"spec": native.module.device_spec(0)}
         how, gemm = bench_gemm.arithmetic(case), native.gemm
 
         def entry(label: str, variant: str) -> Contender:
@@ -106,19 +80,26 @@ class Variants:
             return Contender(label, "", how, prepare, ours=True)
 
         try:
-            own = canonical(module_choice(native.module, a, b, case, spec))
+            plan = model(native.module, asked)
         except NotImplementedError as error:
             return [Absent(choices.OWN, str(error), ours=True)]
-        others = [v for v in variants(native.module, case, x, spec) if v != own]
+        own, self.problems[case.name] = canonical(plan.variant), plan.problem
+        others = [v for v in possible(native.module, asked) if v != own]
         return [entry(f"{own} ({choices.OWN})", own), *(entry(variant, variant) for variant in others)]
 
     def deviation(self, case: Case, place: Place, inputs: Arrays, results: Sequence[Any]) -> Deviation:
         return bench_gemm.deviation(case, place, inputs, results)
 
 
-def module_choice(module: Any, a: Any, b: Any, case: Case, spec: Any) -> str:
-    """What the model of the plan takes, whatever was measured before."""
-    return str(module.plan_gemm_measured(a, b, precision(case), spec, "", []).variant)
+def model(module: Any, asked: dict[str, Any]) -> Any:
+    """The plan as if nothing had been measured before."""
+    return module.plan("gemm", measured=[], **asked)
+
+
+def possible(module: Any, asked: dict[str, Any]) -> list[str]:
+    """What is worth measuring, each as "name*splits"."""
+    names: list[str] = module.possible_variants("gemm", **asked)
+    return names
 
 
 def tune(device: str, seconds: float, quick: bool, sink: Callable[[Record], None]) -> None:
@@ -126,8 +107,8 @@ def tune(device: str, seconds: float, quick: bool, sink: Callable[[Record], None
     deadline = time.monotonic() + seconds
     facts = gpu_stages.facts(device)
     place, _ = places.open_place(device, seed=0)
-    module: Any = backends.load(place.backend)
-    sink(facts | {"capability": module.module.device_spec(0).capability})
+    native: Any = backends.load(place.backend)
+    sink(facts | {"capability": native.module.device_spec(0).capability})
     family = Variants(quick)
     ceilings = roofline.Roofline(place).measure()
     sink(ceilings.record())
@@ -137,9 +118,11 @@ def tune(device: str, seconds: float, quick: bool, sink: Callable[[Record], None
             break
         began = time.monotonic()
         rows = measure.measure(cast(Family, family), case, place, ceilings, SETTINGS)
+        good = [row for row in rows if row.status == "measured"]
+        if case.name in family.problems:
+            sink({"kind": "problem", "case": case.name, "problem": family.problems[case.name]})
         for row in rows:
             sink(row.record())
-        good = [row for row in rows if row.status == "measured"]
         best = min(good, key=lambda row: median(row.samples_s)).contender if good else rows[0].reason
         print(f"{case.name}: {len(good)} of {len(rows)} variants, {best}, {time.monotonic() - began:.1f} s", flush=True)
     sink({"kind": "end", "seconds": seconds - (deadline - time.monotonic())})

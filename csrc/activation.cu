@@ -5,12 +5,13 @@
 
 namespace pylayers {
 
-void activation_forward(Array x, Array y, Activation activation, Stream stream) {
-    run_elementwise("activation_forward", ActivationForward{activation}, Order::kMemory, y, {&x}, stream);
+NewArray activation_forward(Array const& x, Activation activation, Caller const& caller) {
+    return run_elementwise("activation_forward", ActivationForward{activation}, Order::kMemory, x, {&x}, caller);
 }
 
-void activation_backward(Array dy, Array saved, Array dx, Activation activation, Stream stream) {
-    run_elementwise("activation_backward", ActivationBackward{activation}, Order::kMemory, dx, {&dy, &saved}, stream);
+NewArray activation_backward(Array const& dy, Array const& saved, Activation activation, Caller const& caller) {
+    return run_elementwise("activation_backward", ActivationBackward{activation}, Order::kMemory, saved, {&dy, &saved},
+                           caller);
 }
 
 }  // namespace pylayers

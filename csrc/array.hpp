@@ -1,50 +1,20 @@
-// A view of somebody's array {dtype, shape, strides, pointer} and the two ways to refuse one.
+// A view of somebody's array {dtype, shape, strides, pointer} and the ways to refuse one.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <initializer_list>
+#include <numeric>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
+#include "kernels/core/dtype.hpp"
+
 namespace pylayers {
-
-enum class DType {
-    kFloat32,
-    kFloat64,
-    kFloat16,
-    kBfloat16,
-    kFloat8E4m3,
-    kFloat8E5m2,
-    kInt64,
-    kInt32,
-    kInt8,
-    kUint8,
-    kBool
-};
-
-struct DTypeInfo {
-    DType dtype;
-    std::string_view name;  // NumPy's
-    int bytes;
-};
-
-constexpr DTypeInfo kDTypes[] = {
-    {DType::kFloat32, "float32", 4},
-    {DType::kFloat64, "float64", 8},
-    {DType::kFloat16, "float16", 2},
-    {DType::kBfloat16, "bfloat16", 2},
-    {DType::kFloat8E4m3, "float8_e4m3fn", 1},
-    {DType::kFloat8E5m2, "float8_e5m2", 1},
-    {DType::kInt64, "int64", 8},
-    {DType::kInt32, "int32", 4},
-    {DType::kInt8, "int8", 1},
-    {DType::kUint8, "uint8", 1},
-    {DType::kBool, "bool", 1},
-};
-
-constexpr DTypeInfo const& info(DType dtype) { return kDTypes[static_cast<int>(dtype)]; }
 
 constexpr int kMaxRank = 8;
 constexpr int kHost = -1;
@@ -68,6 +38,11 @@ struct Array {
 
 // An argument this kernel cannot serve, though it means something: NotImplementedError in Python.
 struct NotImplemented : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// An argument of a type that has no meaning here: TypeError in Python.
+struct WrongType : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
@@ -105,19 +80,6 @@ inline void require_shape(char const* op, char const* name, Array const& x, std:
 
 using OptionalArray = std::optional<Array>;
 
-// (N, C, length) or (N, C, height, width) as the latter: a line is an image one pixel high.
-inline Array as_image(char const* op, Array x) {
-    if (x.rank != 3 && x.rank != 4)
-        throw NotImplemented(std::string(op) + ": expected one or two spatial dimensions, got " +
-                             std::to_string(x.rank - 2) + "; the kernels of this backend have no others yet");
-    if (x.rank == 3) {
-        x.shape[3] = x.shape[2], x.strides[3] = x.strides[2];
-        x.shape[2] = 1, x.strides[2] = 0;
-        x.rank = 4;
-    }
-    return x;
-}
-
 // A vector of float32, or nothing.
 inline void require_row(char const* op, char const* name, OptionalArray const& x, int64_t n) {
     if (!x) return;
@@ -125,6 +87,28 @@ inline void require_row(char const* op, char const* name, OptionalArray const& x
     require_shape(op, name, *x, {n});
 }
 inline float* pointer(OptionalArray const& x) { return x ? x->as<float>() : nullptr; }
-inline int64_t stride(OptionalArray const& x) { return x ? x->strides[0] : 0; }
+
+// The axes of x from the slowest in memory to the fastest, by the rule of `memory_order` in pylayers/arrays.py.
+inline std::array<int, kMaxRank> memory_order(Array const& x) {
+    std::array<int, kMaxRank> axes{};
+    auto const begin = axes.begin(), end = begin + x.rank;
+    std::iota(begin, end, 0);
+    auto const stride = [&](int axis) { return std::abs(x.strides[axis]); };
+    std::stable_sort(begin, end, [&](int a, int b) {
+        return stride(a) != stride(b) ? stride(a) > stride(b) : x.shape[a] != 1 && x.shape[b] == 1;
+    });
+    int last = -1;  // of the axes with several elements or none
+    int64_t fastest = 0;
+    for (int axis : std::span(begin, end)) {
+        if (x.shape[axis] == 1) continue;
+        if (axis < last) return axes;
+        last = axis, fastest = stride(axis);
+    }
+    // The others have one element, whose stride means nothing, except the one that says channels last: the smallest.
+    std::iota(begin, end, 0);
+    std::stable_partition(begin, end,
+                          [&](int axis) { return axis >= last || x.shape[axis] != 1 || stride(axis) > fastest; });
+    return axes;
+}
 
 }  // namespace pylayers

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "csrc/launch.cuh"
-#include "csrc/ops.hpp"
+#include "csrc/ops/matrix.hpp"
 #include "kernels/column_sum.cuh"
 
 namespace pylayers {
@@ -23,10 +23,15 @@ template <class Out> void add_splits(float const* partial, int64_t splits, Out* 
     launch<Kernel>(divide_up(size, Kernel::kColumns), {source, splits, size, splits, y}, stream);
 }
 
+// Memory for the sums of the splits, where there are several: of rows x columns numbers.
+inline float* column_sum_workspace(int64_t rows, int64_t columns, Caller const& caller) {
+    int64_t const splits = count_row_splits(rows, columns, device_spec(caller.stream.device));
+    return splits > 1 ? caller.workspace<float>(splits * columns) : nullptr;
+}
+
 // The sums go to y where there is one split, else to the workspace and from there to y.
 template <bool kAlongColumns, class Out, class Source>
-void sum_columns(Source const& source, int64_t rows, int64_t columns, Out* y, OptionalArray const& workspace,
-                 Stream stream) {
+void sum_columns(Source const& source, int64_t rows, int64_t columns, Out* y, float* workspace, Stream stream) {
     int64_t const splits = count_row_splits(rows, columns, device_spec(stream.device));
     auto const sum = [&]<class To>(To* to) {
         using Kernel = ColumnSum<kAlongColumns, Source, To>;
@@ -34,10 +39,8 @@ void sum_columns(Source const& source, int64_t rows, int64_t columns, Out* y, Op
                        {source, rows, columns, divide_up(rows, splits), to}, stream);
     };
     if (splits == 1) return sum(y);
-    require(workspace.has_value(),
-            "column_sum: argument 'workspace': expected what plan_column_sum asks for, got None");
-    sum(workspace->as<float>());
-    add_splits(workspace->as<float const>(), splits, y, columns, stream);
+    sum(workspace);
+    add_splits(workspace, splits, y, columns, stream);
 }
 
 }  // namespace pylayers

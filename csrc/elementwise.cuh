@@ -5,8 +5,9 @@
 #include <numeric>
 #include <span>
 
+#include "csrc/dispatch.hpp"
 #include "csrc/launch.cuh"
-#include "csrc/ops.hpp"
+#include "csrc/ops/rows.hpp"
 #include "kernels/elementwise.cuh"
 
 namespace pylayers {
@@ -37,32 +38,28 @@ template <int kArrays> StridedIndex<kArrays> collapse(Array const* const (&array
     return index;
 }
 
-template <class T, class Op>
-void run_elementwise_of(char const* name, Op op, Order order, Array const& y, Array const* const (&inputs)[Op::kInputs],
-                        Stream stream) {
-    using Kernel = Elementwise<Op, T>;
-    typename Kernel::Params p{.op = op, .size = y.size(), .y = y.as<T>()};
-    Array const* arrays[Kernel::kArrays] = {&y};
-    for (int a = 0; a < Op::kInputs; ++a) {
-        require_dtype(name, "x", *inputs[a], y.dtype);
-        require(inputs[a]->rank == y.rank && inputs[a]->shape == y.shape,
-                std::string(name) + ": expected arrays of one shape, got " + to_string(y) + " and " +
-                    to_string(*inputs[a]));
-        arrays[a + 1] = inputs[a];
-        p.inputs[a] = inputs[a]->template as<T>();
-    }
-    p.index = collapse(arrays, order);
-    launch<Kernel>(striding_blocks(divide_up(p.size, Kernel::kThreads), stream), p, stream);
-}
-
-// y = op(inputs); every array has the shape and dtype of y: float32, bfloat16 or float16.
+// y = op(inputs), in the memory order of `like`; every array has its shape and dtype: float32, bfloat16 or float16.
 template <class Op>
-void run_elementwise(char const* name, Op op, Order order, Array const& y, Array const* const (&inputs)[Op::kInputs],
-                     Stream stream) {
-    if (y.dtype == DType::kBfloat16) return run_elementwise_of<ptx::bf16>(name, op, order, y, inputs, stream);
-    if (y.dtype == DType::kFloat16) return run_elementwise_of<ptx::fp16>(name, op, order, y, inputs, stream);
-    require_dtype(name, "x", y, DType::kFloat32);
-    run_elementwise_of<float>(name, op, order, y, inputs, stream);
+NewArray run_elementwise(char const* name, Op op, Order order, Array const& like,
+                         Array const* const (&inputs)[Op::kInputs], Caller const& caller) {
+    return with_float(name, "x", like, [&]<class T>() {
+        using Kernel = Elementwise<Op, T>;
+        for (Array const* x : inputs) {
+            require_dtype(name, "x", *x, like.dtype);
+            require(x->rank == like.rank && x->shape == like.shape, name, ": expected arrays of one shape, got ", like,
+                    " and ", *x);
+        }
+        NewArray const y = caller.like(like);
+        typename Kernel::Params p{.op = op, .size = y.size(), .y = y.as<T>()};
+        Array const* arrays[Kernel::kArrays] = {&y};
+        for (int a = 0; a < Op::kInputs; ++a) {
+            arrays[a + 1] = inputs[a];
+            p.inputs[a] = inputs[a]->template as<T>();
+        }
+        p.index = collapse(arrays, order);
+        launch<Kernel>(striding_blocks(divide_up(p.size, Kernel::kThreads), caller.stream), p, caller.stream);
+        return y;
+    });
 }
 
 }  // namespace pylayers

@@ -1,44 +1,51 @@
-// What the launchers of gemm share: the problem, and a row of the tables of compiled variants.
+// What the launchers of gemm share: the problem, and the tables of its compiled variants.
 #pragma once
 #include <span>
+#include <string>
 
-#include "csrc/ops.hpp"
+#include "csrc/dispatch.hpp"
+#include "csrc/ops/matrix.hpp"
+#include "csrc/variants.hpp"
 #include "kernels/core/epilogue.cuh"
 #include "kernels/core/operand_tile.cuh"
 
 namespace pylayers {
 
-struct GemmProblem {
+struct GemmProblem;
+using GemmVariant = Variant<GemmProblem>;
+using GemmChoice = Choice<GemmProblem>;
+
+// Bytes of what the second passes read: sums of splits, sums over 16 rows, sums of those.
+struct GemmWorkspace {
+    int64_t splits, rows, column_sum;
+    int64_t bytes() const { return splits + rows + column_sum; }
+};
+
+// y[z] = epilogue(a[z] b[z])
+struct GemmProblem : ProductSizes {
     // Along which dimension an operand's elements are neighbours, in rows that begin at multiples of 16 bytes.
     struct Access {
         bool along_k, along_mn;
     };
 
-    int64_t batches, m, n, k;
     Array a, b;  // (batches, m, k) and (batches, k, n), any strides
     Access a_access, b_access;
     Precision precision;
+    bool column_sums;  // of y, over all rows
     Epilogue epilogue;
-};
 
-// How a launch divides the problem: k in `splits` parts of `tiles_per_split` tiles, and a grid.
-struct GemmGrid {
-    int64_t splits, tiles_per_split, blocks;
-};
+    GemmProblem(Array const& a, Array const& b, Precision precision, bool column_sums);
 
-struct GemmVariant {
-    char const* name;
-    DType a, b;
-    Precision precision;  // kTf32: for float32 that may be rounded
-    int capability;       // 90: exactly that; otherwise that or later
-    int tile_m, tile_n, tile_k, stages;
-    int cluster;       // blocks along m that work together
-    int shared_bytes;  // of a block
-    bool persistent;   // blocks walk over tiles; otherwise there is one for each
-    int rate;          // products in a clock of an SM, as far as is known: the plan's guess, not a measurement
-    bool (*serves)(GemmProblem const&);
-    // With splits > 1 part s of batch z of the sums goes to row z * splits + s of the epilogue's y.
-    void (*run)(GemmProblem const&, GemmGrid, Stream);
+    static constexpr char const* kFamily = "gemm";
+    static constexpr bool kSplits = true;
+    static std::span<GemmVariant const> table();
+    std::span<GemmVariant const> variants() const;
+    std::string key() const;  // dtypes of a and b, precision, and along what they lie: "rows", "columns" or "any"
+    std::string operands() const { return to_string(a) + " and " + to_string(b); }
+    std::optional<GemmProblem> stricter() const;
+    GemmWorkspace workspace(GemmChoice const& c, DeviceSpec const& spec) const;
+    int64_t workspace_bytes(GemmChoice const& c, DeviceSpec const& spec) const { return workspace(c, spec).bytes(); }
+    static GemmProblem asked(Question const& q);
 };
 
 std::span<GemmVariant const> gemm_simt();
@@ -49,50 +56,37 @@ std::span<GemmVariant const> gemm_tf32_sm90();
 std::span<GemmVariant const> gemm_fp8_sm90();
 std::span<GemmVariant const> gemm_int8_sm90();
 
-// A variant and its grid. Clocks of the whole device decide; they are a model, not a measurement.
-struct GemmChoice {
-    GemmVariant const* variant = nullptr;
-    GemmGrid grid{};
-    double clocks = 0;
+// What one product is made of; matrices as Python gives them.
+struct GemmCall {
+    Array const &a, &b;
+    OptionalArray const &bias = kNothing, &residual = kNothing, &saved = kNothing, &scale_a = kNothing,
+                        &scale_b = kNothing;
+    double alpha = 1.0, beta = 1.0;
+    Activation activation = Activation::kNone;
+    std::optional<DType> out_dtype = {};
+    Precision precision = Precision::kFloat32;
+    bool column_sums = false, transpose_a = false, transpose_b = false;
+
+    static constexpr OptionalArray kNothing{};
+
+    // Whether y is the product alone.
+    bool plain() const {
+        return !bias && !residual && !saved && !scale_a && !scale_b && !column_sums && alpha == 1.0 &&
+               activation == Activation::kNone;
+    }
 };
 
-// Bytes of what the second passes read: sums of splits, sums over 16 rows, sums of those.
-struct GemmWorkspace {
-    int64_t splits, rows, column_sum;
-    int64_t bytes() const { return splits + rows + column_sum; }
-};
-
-// A problem that was measured and what was quickest for it; names are those of GemmRow.
-struct MeasuredGemm {
-    std::string_view a, b, precision;
-    int capability;
-    std::string_view a_lies, b_lies;  // aligned in "rows" or "columns", or in neither: "any"
-    int64_t batches, m, n, k;
-    std::string_view variant;  // "name*splits"
-};
-
-// The rows of csrc/gemm_choices.hpp.
-std::span<MeasuredGemm const> measured_gemms();
-// The row of the problem most like this one, or nullptr where none is like it.
-MeasuredGemm const* nearest_measured(std::span<MeasuredGemm const> table, GemmProblem const& p, int capability);
-
-GemmProblem gemm_problem(Array const& a, Array const& b, Precision precision);
-// The variant named, "name" or "name*splits"; with no name the one that was quickest for the nearest problem measured,
-// or, where there is none, the one that the model takes for quickest.
-GemmChoice choose_gemm(GemmProblem const& p, DeviceSpec const& spec, std::string_view variant,
-                       std::span<MeasuredGemm const> measured = measured_gemms());
-Plan plan_of(GemmProblem const& p, GemmChoice const& c, bool column_sums, DeviceSpec const& spec);
-GemmWorkspace gemm_workspace(GemmProblem const& p, GemmChoice const& c, bool column_sums, DeviceSpec const& spec);
+// The dtype of y: the one asked for, or the first that operands of this dtype may have. Integers stay exact unless they
+// are scaled or a float is asked for.
+DType product_dtype(DType a, std::optional<DType> wanted, bool scaled);
+// (rows, columns) as a batch of one; transposed: what was given as its columns.
+Array batch(Array x, bool transposed = false);
+// (..., m, k) as one matrix, or as a batch of them where the axes before k have no common step.
+Array folded(Array const& x);
+Epilogue epilogue_of(GemmCall const& call, Array const& y, int64_t k);
 
 // Of `rows`, the dimension of m or n; strides along a dimension of one element mean nothing.
 OperandMatrix operand_matrix(Array const& x, int rows);
-
-template <class T> constexpr DType kDTypeOf = DType::kInt8;
-template <> inline constexpr DType kDTypeOf<ptx::bf16> = DType::kBfloat16;
-template <> inline constexpr DType kDTypeOf<ptx::fp16> = DType::kFloat16;
-template <> inline constexpr DType kDTypeOf<ptx::tf32> = DType::kFloat32;
-template <> inline constexpr DType kDTypeOf<ptx::e4m3> = DType::kFloat8E4m3;
-template <> inline constexpr DType kDTypeOf<ptx::e5m2> = DType::kFloat8E5m2;
 
 template <class T>
 constexpr Precision kPrecisionOf = std::is_same_v<T, ptx::tf32> ? Precision::kTf32 : Precision::kFloat32;

@@ -13,30 +13,30 @@ bool serves(TileLoad load, GemmProblem::Access access) {
 
 template <TileSm80 T, class Type> constexpr GemmVariant variant(char const* name) {
     using Kernel = GemmSm80<T, Type>;
-    return {.name = name,
-            .a = kDTypeOf<Type>,
-            .b = kDTypeOf<Type>,
-            .precision = kPrecisionOf<Type>,
-            .capability = 80,
-            .tile_m = T.m,
-            .tile_n = T.n,
-            .tile_k = Kernel::kTileK,
-            .stages = T.stages,
-            .cluster = 1,
-            .shared_bytes = int(sizeof(typename Kernel::Shared)),
-            .persistent = false,
-            // What an A100 has, less what a small tile and single elements leave to its loads.
-            .rate = 2048 / int(sizeof(Type)) * (T.m * T.n >= 128 * 128 ? 7 : 5) / 8 / (Kernel::kGathers ? 2 : 1),
-            .serves = [](GemmProblem const& p) { return serves(T.a, p.a_access) && serves(T.b, p.b_access); },
-            .run =
-                [](GemmProblem const& p, GemmGrid grid, Stream stream) {
-                    int const splits = int(grid.splits), batches = int(p.batches) * splits;
-                    launch<Kernel>(
-                        grid.blocks,
-                        {operand_matrix(p.a, 1), operand_matrix(p.b, 2), p.k, grid.tiles_per_split, splits,
-                         Raster::of(batches, int(divide_up(p.m, T.m)), int(divide_up(p.n, T.n))), p.epilogue},
-                        stream);
-                }};
+    return {
+        .facts = {.name = name,
+                  .a = kDTypeOf<Type>,
+                  .b = kDTypeOf<Type>,
+                  .precision = kPrecisionOf<Type>,
+                  .capability = 80,
+                  .tile_m = T.m,
+                  .tile_n = T.n,
+                  .tile_k = Kernel::kTileK,
+                  .stages = T.stages,
+                  .cluster = 1,
+                  .shared_bytes = int(sizeof(typename Kernel::Shared)),
+                  .persistent = false,
+                  // What an A100 has, less what a small tile and single elements leave to its loads.
+                  .rate = 2048 / int(sizeof(Type)) * (T.m * T.n >= 128 * 128 ? 7 : 5) / 8 / (Kernel::kGathers ? 2 : 1)},
+        .serves = [](GemmProblem const& p) { return serves(T.a, p.a_access) && serves(T.b, p.b_access); },
+        .run =
+            [](GemmProblem const& p, Division const& by, Stream stream) {
+                int const splits = int(by.splits), batches = int(p.batches) * splits;
+                launch<Kernel>(by.blocks,
+                               {operand_matrix(p.a, 1), operand_matrix(p.b, 2), p.k, by.tiles_per_split, splits,
+                                Raster::of(batches, int(divide_up(p.m, T.m)), int(divide_up(p.n, T.n))), p.epilogue},
+                               stream);
+            }};
 }
 
 constexpr TileSm80 large(TileLoad a, TileLoad b) {

@@ -25,12 +25,12 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
     static TensorMapSpec operand(Array const& x, int outer, Major major, int size) {
         int const k = 3 - outer, inner = major == Major::kK ? k : outer, other = 3 - inner;
         TensorMapSpec s{.dtype = x.dtype, .tf32 = std::is_same_v<A, ptx::tf32>, .data = x.data, .rank = 3};
-        s.swizzle_bytes = Kernel::kRowBytes;
+        s.swizzle_bytes = kTileRowBytes;
         s.sizes = {std::max<int64_t>(x.shape[inner], 1), std::max<int64_t>(x.shape[other], 1),
                    batched(x) ? x.shape[0] : 1};
         int64_t const any = divide_up(s.sizes[0], 16) * 16;  // where there is one row, its stride means nothing
         s.strides = {1, s.sizes[1] > 1 ? x.strides[other] : any, s.sizes[2] > 1 ? x.strides[0] : any * s.sizes[1]};
-        int const span = Kernel::kRowBytes / info(x.dtype).bytes;
+        int const span = kTileRowBytes / info(x.dtype).bytes;
         s.box = {span, major == Major::kK ? size : Kernel::kTileK, 1};
         return s;
     }
@@ -39,26 +39,21 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
 
     static TensorMapSpec output(Epilogue const& e, int64_t batches, DType dtype) {
         TensorMapSpec s{.dtype = dtype, .data = e.y.data, .rank = 3};
-        s.swizzle_bytes = Kernel::kRowBytes;
+        s.swizzle_bytes = kTileRowBytes;
         s.sizes = {e.n, e.m, batches};
         s.strides = {e.y.column, e.y.row, e.y.batch};
-        s.box = {Kernel::kRowBytes / int(sizeof(Output)), kEpilogueRows, 1};
+        s.box = {kTileRowBytes / int(sizeof(Output)), kEpilogueRows, 1};
         return s;
     }
 
     // Whether the epilogue is one that TMA's way to y has, and y is of the type and alignment for it.
     static bool direct(Epilogue const& e, TensorMapSpec const& y) {
-        constexpr bool kFloat = !std::is_same_v<Output, int32_t>;
-        constexpr Element kElement = std::is_same_v<Output, ptx::bf16>   ? Element::kBfloat16
-                                     : std::is_same_v<Output, ptx::fp16> ? Element::kFloat16
-                                     : kFloat                            ? Element::kFloat32
-                                                                         : Element::kInt32;
         bool const plain = e.activation == Activation::kNone || (e.activation == Activation::kRelu && !e.derivative);
-        return e.element == kElement && plain && !e.residual.data && !e.column_sums && e.scale_a.stride == 0 &&
+        return e.dtype == kDTypeOf<Output> && plain && !e.residual.data && !e.column_sums && e.scale_a.stride == 0 &&
                e.scale_b.stride == 0 && e.y.column == 1 && why_not_addressable(y).empty();
     }
 
-    static void run(GemmProblem const& p, GemmGrid grid, Stream stream) {
+    static void run(GemmProblem const& p, Division const& by, Stream stream) {
         Params q{};
         if (T.source == Source::kTma && p.k > 0) {
             q.a_map = tensor_map(operand(p.a, 1, T.a, T.a == Major::kK ? T.m : 64));
@@ -68,38 +63,34 @@ template <TileSm90 T, class A, class B> struct RowSm90 {
         }
         q.a_batched = batched(p.a), q.b_batched = batched(p.b);
         q.epilogue = p.epilogue;
-        TensorMapSpec const y = output(p.epilogue, p.batches * grid.splits, kOutputDType);
+        TensorMapSpec const y = output(p.epilogue, p.batches * by.splits, kDTypeOf<Output>);
         q.direct = direct(p.epilogue, y);
         if (q.direct) q.y_map = tensor_map(y);
         q.raster =
-            Raster::of(int(p.batches * grid.splits), int(divide_up(p.m, T.m * T.cluster)), int(divide_up(p.n, T.n)));
+            Raster::of(int(p.batches * by.splits), int(divide_up(p.m, T.m * T.cluster)), int(divide_up(p.n, T.n)));
         q.k = p.k;
         q.steps = int(divide_up(p.k, Kernel::kTileK));
-        q.steps_per_split = int(grid.tiles_per_split), q.splits = int(grid.splits);
-        launch<Kernel>(grid.blocks, q, stream);
+        q.steps_per_split = int(by.tiles_per_split), q.splits = int(by.splits);
+        launch<Kernel>(by.blocks, q, stream);
     }
-
-    static constexpr DType kOutputDType = std::is_same_v<Output, float>     ? DType::kFloat32
-                                          : std::is_same_v<Output, int32_t> ? DType::kInt32
-                                                                            : kDTypeOf<Output>;
 
     // Eighths of the peak, which is 2048 products of 16 bits in a clock of an SM: a guess until a GPU has measured it.
     static constexpr int kEighths = T.m * T.n >= 128 * 256 ? 8 : T.m * T.n >= 128 * 128 ? 7 : 5;
 
     static constexpr GemmVariant row(char const* name) {
-        return {.name = name,
-                .a = kDTypeOf<A>,
-                .b = kDTypeOf<B>,
-                .precision = kPrecisionOf<A>,
-                .capability = 90,
-                .tile_m = T.m,
-                .tile_n = T.n,
-                .tile_k = Kernel::kTileK,
-                .stages = T.stages,
-                .cluster = T.cluster,
-                .shared_bytes = int(sizeof(typename Kernel::Shared)),
-                .persistent = true,
-                .rate = 4096 / int(sizeof(A)) * kEighths / 8 / (T.source == Source::kGather ? 2 : 1),
+        return {.facts = {.name = name,
+                          .a = kDTypeOf<A>,
+                          .b = kDTypeOf<B>,
+                          .precision = kPrecisionOf<A>,
+                          .capability = 90,
+                          .tile_m = T.m,
+                          .tile_n = T.n,
+                          .tile_k = Kernel::kTileK,
+                          .stages = T.stages,
+                          .cluster = T.cluster,
+                          .shared_bytes = int(sizeof(typename Kernel::Shared)),
+                          .persistent = true,
+                          .rate = 4096 / int(sizeof(A)) * kEighths / 8 / (T.source == Source::kGather ? 2 : 1)},
                 .serves = &serves,
                 .run = &run};
     }

@@ -1,20 +1,17 @@
 // Host side of the norm of all gradients.
 #include "kernels/gradient_norm.cuh"
 
-#include "csrc/ops.hpp"
 #include "csrc/tensor_list.cuh"
 
 namespace pylayers {
 
-int64_t gradient_norm_workspace_bytes(Sizes const& sizes) {
-    return count_list_chunks(sizes) * int64_t(sizeof(NormPair));
-}
-
-void gradient_norm(Arrays const& gradients, Array norm, Array list_workspace, Array workspace, Stream stream) {
-    require_row("gradient_norm", "norm", norm, 2);
-    UploadedList const up = upload_list("gradient_norm", gradients, gradients, {}, {}, {}, list_workspace, stream);
-    launch<GradientNormChunk>(up.chunks, {up.list, workspace.as<NormPair>()}, stream);
-    launch<GradientNormSum>(1, {workspace.as<NormPair>(), up.chunks, norm.as<float>()}, stream);
+NewArray gradient_norm(Arrays const& gradients, Caller const& caller) {
+    NewArray const norm = caller.empty(DType::kFloat32, {2});
+    NormPair* const partial = caller.workspace<NormPair>(count_list_chunks(gradients));
+    WrittenList const work = write_list("gradient_norm", {.parameters = gradients, .gradients = gradients}, caller);
+    launch<GradientNormChunk>(work.chunks, {work.list, partial}, caller.stream);
+    launch<GradientNormSum>(1, {partial, work.chunks, norm.as<float>()}, caller.stream);
+    return norm;
 }
 
 }  // namespace pylayers

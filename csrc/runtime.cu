@@ -45,7 +45,7 @@ class DeviceGuard {
     bool changed_ = false;
 };
 
-// In recording mode nothing reaches the driver: launches and uploads are noted, so that the host side is testable
+// In recording mode nothing reaches the driver: launches are noted, so that the host side is testable
 // without a GPU and the cost of a call can be measured.
 struct Record {
     std::string_view name;  // lasts as long as the module
@@ -62,10 +62,10 @@ std::optional<DeviceSpec> planned_spec;
 std::map<int, DeviceSpec> specs;
 std::set<std::pair<void const*, int>> enlarged;  // entries that may have more than 48 KB of shared memory, by device
 
-bool note(Record const& record, void const* entry = nullptr) {
+bool note(Record const& record, void const* entry) {
     std::lock_guard lock(mutex);
     if (records_only) records.push_back(record);
-    if (!records_only && entry) launched.insert(entry);
+    if (!records_only) launched.insert(entry);
     return records_only;
 }
 
@@ -94,7 +94,7 @@ std::vector<std::string> take_launched() {
 DeviceSpec query(int device) {
     cudaDeviceProp p;
     check(cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties");
-    return {p.major * 10 + p.minor, p.multiProcessorCount, int64_t(p.sharedMemPerBlockOptin), int64_t(p.l2CacheSize)};
+    return {p.major * 10 + p.minor, p.multiProcessorCount, int64_t(p.sharedMemPerBlockOptin)};
 }
 
 }  // namespace
@@ -133,15 +133,6 @@ void launch(Launch const& what, void** parameters, Stream stream) {
                                     &cluster,
                                     what.cluster > 1};
     check(cudaLaunchKernelExC(&config, what.entry, parameters), "cudaLaunchKernelExC", std::string(what.name));
-}
-
-void upload(void* to, void const* from, int64_t bytes, Stream stream) {
-    if (bytes == 0 || note({"upload", bytes, 0, 0, 1, stream})) return;
-    DeviceGuard guard(stream.device);
-    // From pageable memory the runtime stages the bytes before it returns.
-    check(
-        cudaMemcpyAsync(to, from, size_t(bytes), cudaMemcpyHostToDevice, reinterpret_cast<cudaStream_t>(stream.handle)),
-        "cudaMemcpyAsync");
 }
 
 void bind_runtime(pybind11::module_& m) {
@@ -187,9 +178,9 @@ void bind_runtime(pybind11::module_& m) {
         return list;
     });
     m.def("take_launched", &take_launched);
-    m.def("set_device_spec", [](int capability, int sms, int64_t shared_bytes, int64_t l2_bytes) {
+    m.def("set_device_spec", [](int capability, int sms, int64_t shared_bytes) {
         std::lock_guard lock(mutex);
-        planned_spec = DeviceSpec{capability, sms, shared_bytes, l2_bytes};
+        planned_spec = DeviceSpec{capability, sms, shared_bytes};
     });
     m.def("clear_device_spec", [] {
         std::lock_guard lock(mutex);

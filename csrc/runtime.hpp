@@ -22,14 +22,10 @@ struct DeviceSpec {
     int capability = 90;  // major * 10 + minor
     int sms = 132;
     int64_t shared_bytes = 232448;  // the most that a block may ask for
-    int64_t l2_bytes = 50ll << 20;
 };
 
 // The device a kernel is planned for: the one present, or what `set_device_spec` said (tests plan for others).
 DeviceSpec device_spec(int device);
-
-// Copies host bytes to the device in the order of the stream; `from` may be reused at once.
-void upload(void* to, void const* from, int64_t bytes, Stream stream);
 
 // Whether launches and tensor maps are only noted: tests of the host side without a GPU.
 bool recording();

@@ -1,27 +1,29 @@
 // Host side of softmax and log softmax along the last axis.
 #include "kernels/softmax.cuh"
 
-#include "csrc/ops.hpp"
 #include "csrc/rows.cuh"
 
 namespace pylayers {
 
-void softmax_forward(Array x, Array y, bool log, Stream stream) {
-    int64_t const rows = x.shape[0], columns = x.shape[1];
-    SoftmaxForwardParams const p{rows_of("softmax_forward", "x", x, rows, columns),
-                                 rows_of("softmax_forward", "y", y, rows, columns), rows, columns, log};
-    launch_rows<SoftmaxForward>(rows, columns, p, stream);
+NewArray softmax_forward(Array const& x, bool log, Caller const& caller) {
+    return with_float("softmax_forward", "x", x, [&]<class T>() {
+        int64_t const rows = x.shape[0], columns = x.shape[1];
+        Rows<T> const in = rows_of<T>("softmax_forward", "x", x, rows, columns);
+        NewArray const y = caller.like(x);
+        launch_rows<SoftmaxForward, T>(rows, columns, {in, rows_of<T>(y), rows, columns, log}, caller.stream);
+        return y;
+    });
 }
 
-void softmax_backward(Array dy, Array y, Array dx, bool log, Stream stream) {
-    int64_t const rows = dy.shape[0], columns = dy.shape[1];
-    SoftmaxBackwardParams const p{rows_of("softmax_backward", "dy", dy, rows, columns),
-                                  rows_of("softmax_backward", "y", y, rows, columns),
-                                  rows_of("softmax_backward", "dx", dx, rows, columns),
-                                  rows,
-                                  columns,
-                                  log};
-    launch_rows<SoftmaxBackward>(rows, columns, p, stream);
+NewArray softmax_backward(Array const& dy, Array const& y, bool log, Caller const& caller) {
+    return with_float("softmax_backward", "dy", dy, [&]<class T>() {
+        int64_t const rows = dy.shape[0], columns = dy.shape[1];
+        Rows<T> const in = rows_of<T>("softmax_backward", "dy", dy, rows, columns),
+                      out = rows_of<T>("softmax_backward", "y", y, rows, columns);
+        NewArray const dx = caller.like(y);
+        launch_rows<SoftmaxBackward, T>(rows, columns, {in, out, rows_of<T>(dx), rows, columns, log}, caller.stream);
+        return dx;
+    });
 }
 
 }  // namespace pylayers

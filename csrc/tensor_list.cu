@@ -1,22 +1,17 @@
-// Checks and uploads the work list of an optimizer.
+// Checks the work list of an optimizer and writes it to the device.
 #include "csrc/tensor_list.cuh"
+
+#include <algorithm>
+
+#include "csrc/dispatch.hpp"
 
 namespace pylayers {
 namespace {
 
-ElementType element_type(char const* op, char const* name, Array const& x) {
-    switch (x.dtype) {
-        case DType::kFloat32:
-            return ElementType::kFloat32;
-        case DType::kBfloat16:
-            return ElementType::kBfloat16;
-        case DType::kFloat16:
-            return ElementType::kFloat16;
-        default:
-            break;
-    }
-    throw NotImplemented(std::string(op) + ": argument '" + name + "': expected float32, bfloat16 or float16, got " +
-                         to_string(x) + "; the kernels of this backend take no other dtype yet");
+// What `with_pointer` knows.
+DType element(char const* op, char const* name, Array const& x) {
+    require_element<float, ptx::bf16, ptx::fp16>(op, name, x);
+    return x.dtype;
 }
 
 // Element i of every tensor must lie at the same place: dense in one memory order, the same for all.
@@ -39,55 +34,62 @@ void require_dense(char const* op, Array const& x) {
                              to_string(x));
 }
 
+void write(std::vector<TensorItem> const& items, TensorItem* to, Stream stream) {
+    for (size_t first = 0; first < items.size(); first += TensorListWrite::kMost) {
+        auto const count = std::min<size_t>(items.size() - first, TensorListWrite::kMost);
+        TensorListWrite::Params p{.to = to + first, .count = int(count)};
+        std::copy_n(items.begin() + ptrdiff_t(first), count, p.items);
+        launch<TensorListWrite>(1, p, stream);
+    }
+}
+
 }  // namespace
 
-int64_t tensor_list_bytes(int64_t count) { return count * int64_t(sizeof(TensorItem)); }
-
-int64_t count_list_chunks(Sizes const& sizes) {
+int64_t count_list_chunks(Arrays const& tensors) {
     int64_t chunks = 0;
-    for (int64_t n : sizes) chunks += count_chunks(n);
+    for (Array const& x : tensors) chunks += count_chunks(x.size());
     return chunks;
 }
 
-UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const& gradients, Arrays const& firsts,
-                         Arrays const& seconds, Arrays const& steps, Array const& workspace, Stream stream) {
-    for (Arrays const* list : {&gradients, &firsts, &seconds, &steps})
-        require(list->empty() || list->size() == parameters.size(),
-                std::string(op) + ": expected lists of one length, got " + std::to_string(parameters.size()) + " and " +
-                    std::to_string(list->size()));
+WrittenList write_list(char const* op, TensorLists const& lists, Caller const& caller) {
+    size_t const count = lists.parameters.size();
+    for (size_t size : {lists.gradients.size(), lists.firsts.size(), lists.seconds.size(), lists.steps.size()})
+        require(size == 0 || size == count, op, ": expected lists of one length, got ", int64_t(count), " and ",
+                int64_t(size));
     std::vector<TensorItem> items;
     int64_t chunks = 0;
-    for (size_t i = 0; i < parameters.size(); ++i) {
-        Array const& p = parameters[i];
+    for (size_t i = 0; i < count; ++i) {
+        Array const &p = lists.parameters[i], &gradient = lists.gradients[i];
         require_dense(op, p);
-        TensorItem item{.parameter = p.data, .gradient = gradients[i].data, .size = p.size(), .first_chunk = chunks};
-        item.type = element_type(op, "parameters", p);
-        require_alike(op, "gradients", gradients[i], p);
-        require(gradients[i].dtype == p.dtype, std::string(op) +
-                                                   ": argument 'gradients': expected the dtype of the parameter, " +
-                                                   to_string(p) + ", got " + to_string(gradients[i]));
-        if (!firsts.empty()) {
-            item.first = firsts[i].data;
-            item.moment_type = element_type(op, "moments", firsts[i]);
-            require_alike(op, "moments", firsts[i], p);
+        TensorItem item{.parameter = p.data, .gradient = gradient.data, .size = p.size(), .first_chunk = chunks};
+        item.dtype = element(op, "parameters", p);
+        require_alike(op, "gradients", gradient, p);
+        require(gradient.dtype == p.dtype, op, ": argument 'gradients': expected the dtype of the parameter, ", p,
+                ", got ", gradient);
+        if (!lists.firsts.empty() && lists.firsts[i]) {
+            Array const& first = *lists.firsts[i];
+            item.first = first.data;
+            item.moment_dtype = element(op, "moments", first);
+            require_alike(op, "moments", first, p);
         }
-        if (!seconds.empty()) {
-            item.second = seconds[i].data;
-            require_alike(op, "moments", seconds[i], p);
-            require(seconds[i].dtype == firsts[i].dtype, std::string(op) +
-                                                             ": argument 'moments': expected one dtype for both, got " +
-                                                             to_string(firsts[i]) + " and " + to_string(seconds[i]));
+        if (!lists.seconds.empty()) {
+            Array const& second = lists.seconds[i];
+            item.second = second.data;
+            require_alike(op, "moments", second, p);
+            require(item.first && second.dtype == item.moment_dtype, op,
+                    ": argument 'moments': expected one dtype for both, got another beside ", second);
         }
-        if (!steps.empty()) {
-            require_dtype(op, "steps", steps[i], DType::kInt32);
-            require_shape(op, "steps", steps[i], {2});
-            item.step = steps[i].as<uint32_t>();
+        if (!lists.steps.empty()) {
+            require_dtype(op, "steps", lists.steps[i], DType::kInt32);
+            require_shape(op, "steps", lists.steps[i], {2});
+            item.step = lists.steps[i].as<uint32_t>();
         }
         chunks += count_chunks(item.size);
         items.push_back(item);
     }
-    upload(workspace.data, items.data(), tensor_list_bytes(int64_t(items.size())), stream);
-    return {{workspace.as<TensorItem>(), int64_t(items.size())}, chunks};
+    TensorItem* const list = caller.workspace<TensorItem>(int64_t(count));
+    write(items, list, caller.stream);
+    return {{list, int64_t(count)}, chunks};
 }
 
 }  // namespace pylayers

@@ -1,20 +1,26 @@
-// The work list of an optimizer: built on the host, uploaded in the stream's order, one launch for all of it.
+// The work list of an optimizer: built on the host, written in the stream's order, one launch for all of it.
 #pragma once
 #include "csrc/launch.cuh"
-#include "csrc/ops.hpp"
+#include "csrc/ops/optimizer.hpp"
 #include "kernels/tensor_list.cuh"
 
 namespace pylayers {
 
-struct UploadedList {
+// Tensor i of each list belongs together; a list that an optimizer does not have is empty, and so is a moment.
+struct TensorLists {
+    Arrays const& parameters;
+    Arrays const& gradients;
+    OptionalArrays firsts = {};
+    Arrays seconds = {};
+    Arrays steps = {};
+};
+
+struct WrittenList {
     TensorList list;
     int64_t chunks;
 };
 
-// Tensor i of each list belongs together; `firsts` and `seconds` may be empty.
-UploadedList upload_list(char const* op, Arrays const& parameters, Arrays const& gradients, Arrays const& firsts,
-                         Arrays const& seconds, Arrays const& steps, Array const& workspace, Stream stream);
-
-int64_t count_list_chunks(Sizes const& sizes);
+int64_t count_list_chunks(Arrays const& tensors);
+WrittenList write_list(char const* op, TensorLists const& lists, Caller const& caller);
 
 }  // namespace pylayers

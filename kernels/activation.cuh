@@ -13,9 +13,7 @@ struct ActivationForward {
 struct ActivationBackward {
     static constexpr int kInputs = 2;  // dy and what forward saved
     Activation activation;
-    DEVICE float operator()(int64_t, float const (&x)[2]) const {
-        return x[0] * activation_derivative(x[1], activation);
-    }
+    DEVICE float operator()(int64_t, float const (&x)[2]) const { return activation_gradient(x[0], x[1], activation); }
 };
 
 }  // namespace pylayers

@@ -28,8 +28,8 @@ struct Adam : PlainKernel<256, 4> {
         if (thread_index() == 0) shared.step = step_at(p.rates, item.step[0] + 1);
         sync_block();
         Step const step = shared.step;
-        with_type(item.parameter, item.type, [&](auto* parameter) {
-            with_type(item.first, item.moment_type, [&](auto* m) {
+        with_pointer(item.parameter, item.dtype, [&](auto* parameter) {
+            with_pointer(item.first, item.moment_dtype, [&](auto* m) {
                 auto* const gradient = static_cast<decltype(parameter)>(item.gradient);
                 auto* const v = static_cast<decltype(m)>(item.second);
                 for_chunk<kThreads>(item, chunk,

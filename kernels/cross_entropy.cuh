@@ -2,29 +2,35 @@
 // rows, and backward, which scales the stored gradient.
 #pragma once
 #include "kernels/core/rows.cuh"
-#include "kernels/elementwise.cuh"
 
 namespace pylayers {
 
 constexpr float kSmallestProbability = 1e-7f, kLargestProbability = 1.0f - 1e-7f;
 
-struct CrossEntropyParams {
-    Rows<float> x, gradient;  // gradient.data may be null
+template <class T> struct CrossEntropyParams {
+    Rows<T> x;
+    Rows<float> gradient;  // data may be null
     int64_t const* labels;
     int64_t labels_stride;
-    float const* weight;  // (columns,) or null
-    int64_t weight_stride;
-    float *loss, *loss_weight;  // (rows,), dense
+    Vector<T> weight;              // (columns,) or none
+    T* loss;                       // (rows,), dense; or null, and then
+    float *row_loss, *row_weight;  // (rows,), dense: what the reduction adds
     int64_t rows, columns;
     int64_t ignore_index;
     float smoothing;
     LossInput kind;
 
-    DEVICE float class_weight(int64_t j) const { return weight ? weight[j * weight_stride] : 1.0f; }
+    DEVICE void put_loss(int64_t row, float value) const {
+        if (loss)
+            loss[row] = from_float<T>(value);
+        else
+            row_loss[row] = value;
+    }
+    DEVICE float class_weight(int64_t j) const { return weight ? weight.at(j) : 1.0f; }
 };
 
-template <int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
-    using Params = CrossEntropyParams;
+template <class T, int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
+    using Params = CrossEntropyParams<T>;
     struct Shared {
         ReduceScratch<float, kRowThreads> max, sum, weight, weighted_x;
     };
@@ -38,11 +44,11 @@ template <int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
             else
                 from_probability(p, row, lane, label, ignored || !known);
             if (lane == 0) {
-                p.loss_weight[row] = ignored || !known ? 0.0f : p.class_weight(label);
+                p.row_weight[row] = ignored || !known ? 0.0f : p.class_weight(label);
                 if (ignored)
-                    p.loss[row] = 0.0f;
+                    p.put_loss(row, 0.0f);
                 else if (!known)
-                    p.loss[row] = NAN;  // nothing was read out of bounds
+                    p.put_loss(row, NAN);  // nothing was read out of bounds
             }
         });
     }
@@ -66,14 +72,14 @@ template <int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
         if (lane == 0 && !skip) {
             float loss = hit * (log_sum - (p.x.at(row, label) - max));
             if (p.smoothing > 0.0f) loss += share * (weight_sum * log_sum - weighted_x);
-            p.loss[row] = loss;
+            p.put_loss(row, loss);
         }
         if (!p.gradient.data) return;
         for (int64_t j = lane; j < p.columns; j += kRowThreads) {
             float const probability = expf(p.x.at(row, j) - max) / sum;
             float g = hit * (probability - (j == label ? 1.0f : 0.0f));
             if (p.smoothing > 0.0f) g += share * (weight_sum * probability - p.class_weight(j));
-            p.gradient.at(row, j) = skip ? 0.0f : g;
+            p.gradient.put(row, j, skip ? 0.0f : g);
         }
     }
 
@@ -87,20 +93,21 @@ template <int kRowThreads> struct CrossEntropyForward : RowKernel<kRowThreads> {
         float const slope = is_log                   ? -1.0f
                             : x == clipped || x != x ? -1.0f / x
                                                      : 0.0f;  // nothing flows where it was clipped
-        if (lane == 0 && !skip) p.loss[row] = -weight * (is_log ? x : logf(clipped));
+        if (lane == 0 && !skip) p.put_loss(row, -weight * (is_log ? x : logf(clipped)));
         if (!p.gradient.data) return;
         for (int64_t j = lane; j < p.columns; j += kRowThreads)
-            p.gradient.at(row, j) = j == label && !skip ? weight * slope : 0.0f;
+            p.gradient.put(row, j, j == label && !skip ? weight * slope : 0.0f);
     }
 };
 
 // Adds the rows' losses and weights in one block; the number of rows is a batch, not a matrix.
-struct CrossEntropyReduce : PlainKernel<256, 1> {
+template <class T> struct CrossEntropyReduce : PlainKernel<256, 1> {
     struct Params {
         float const *row_loss, *row_weight;
         int64_t rows;
         bool mean;
-        float *loss, *normalizer;  // one number each
+        T* loss;            // one number, or null where the rows keep theirs
+        float* normalizer;  // one number
     };
     struct Shared {
         ReduceScratch<float, kThreads> loss, weight;
@@ -113,15 +120,30 @@ struct CrossEntropyReduce : PlainKernel<256, 1> {
         loss = reduce<float, kThreads>(loss, shared.loss, Sum{});
         weight = reduce<float, kThreads>(weight, shared.weight, Sum{});
         if (thread_index() != 0) return;
-        p.loss[0] = p.mean ? loss / weight : loss;
+        if (p.loss) p.loss[0] = from_float<T>(p.mean ? loss / weight : loss);
         p.normalizer[0] = p.mean ? weight : 1.0f;
     }
 };
 
-struct CrossEntropyBackward {
-    static constexpr int kInputs = 3;  // the stored gradient, and dloss and the normalizer spread over it
-    // A row that does not count has gradient 0 even where nothing counts and the normalizer is 0.
-    DEVICE float operator()(int64_t, float const (&x)[3]) const { return x[0] == 0.0f ? 0.0f : x[0] * x[1] / x[2]; }
+template <class T> struct CrossEntropyBackwardParams {
+    Vector<T> dloss;  // (rows,)
+    Rows<float> gradient;
+    Rows<T> dx;
+    float const* normalizer;  // one number
+    int64_t rows, columns;
+};
+
+template <class T, int kRowThreads> struct CrossEntropyBackward : RowKernel<kRowThreads> {
+    using Params = CrossEntropyBackwardParams<T>;
+
+    DEVICE static void run(Params const& p, typename RowKernel<kRowThreads>::Shared&) {
+        float const normalizer = p.normalizer[0];
+        RowKernel<kRowThreads>::for_rows(p.rows, [&](int64_t row, int lane, int) {
+            // Where every row was ignored the normalizer is 0, and so is the gradient.
+            float const scale = normalizer == 0.0f ? 0.0f : p.dloss.at(row) / normalizer;
+            for (int64_t j = lane; j < p.columns; j += kRowThreads) p.dx.put(row, j, p.gradient.at(row, j) * scale);
+        });
+    }
 };
 
 }  // namespace pylayers

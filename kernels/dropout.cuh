@@ -33,7 +33,8 @@ struct Dropout {
     uint64_t threshold;  // p 2^32: a word below it drops the element
     float scale;         // 1 / (1 - p), 0 where everything is dropped
     DEVICE float operator()(int64_t i, float const (&x)[1]) const {
-        return philox.word(offset + uint64_t(i) / 4, int(i % 4)) < threshold ? 0.0f : x[0] * scale;
+        bool const keep = philox.word(offset + uint64_t(i) / 4, int(i % 4)) >= threshold;
+        return x[0] * (keep ? scale : 0.0f);  // a product, so that what is not finite shows as NaN even where dropped
     }
 };
 

@@ -13,6 +13,11 @@ struct SimtTile {
     int thread_m, thread_n;  // of y for one thread
 };
 
+template <SimtTile T> struct SimtStage {
+    float a[T.k][T.m + 1];  // one more, so that a column is not one bank
+    float b[T.k][T.n + 1];
+};
+
 // Problem: sizes m, n, k and batches; a(z, row, i), b(z, i, column), store(z, row, column, sum); k_begin(z), k_end(z);
 // a_along_k() and b_along_k() say whether neighbours along k are neighbours in memory.
 template <SimtTile T, class Problem> struct GemmSimt {
@@ -28,12 +33,7 @@ template <SimtTile T, class Problem> struct GemmSimt {
         Problem problem;
     };
 
-    struct Shared {
-        float a[T.k][T.m + 1];  // one more, so that a column is not one bank
-        float b[T.k][T.n + 1];
-    };
-
-    static int64_t blocks(Problem const& p) { return p.batches * divide_up(p.m, T.m) * divide_up(p.n, T.n); }
+    using Shared = SimtStage<T>;
 
     DEVICE static void run(Params const& params, Shared& shared) {
         Problem const& p = params.problem;

@@ -30,7 +30,7 @@ struct GradientNormChunk : PlainKernel<256, 4> {
         int64_t const chunk = block_index();
         TensorItem const item = p.list.find(chunk);
         NormPair sum{0.0, 0.0};
-        with_type(item.gradient, item.type, [&](auto* gradient) {
+        with_pointer(item.gradient, item.dtype, [&](auto* gradient) {
             for_chunk<kThreads>(item, chunk, [&](int64_t i) {
                 float const g = to_float(gradient[i]);
                 bool const finite = g - g == 0.0f;

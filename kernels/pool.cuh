@@ -27,12 +27,12 @@ struct PlaneStrides {
     DEVICE int64_t at(PoolShape::Place const& i) const { return i.n * n + i.c * c + i.row * h + i.column * w; }
 };
 
-struct MaxPoolForward : PlainKernel<256, 4> {
+template <class T> struct MaxPoolForward : PlainKernel<256, 4> {
     struct Params {
         PoolShape shape;
         bool channels_last;
-        float const* x;
-        float* y;
+        T const* x;
+        T* y;
         int64_t* indices;
         PlaneStrides x_strides, y_strides, indices_strides;
     };
@@ -50,24 +50,24 @@ struct MaxPoolForward : PlainKernel<256, 4> {
                 for (int64_t t = 0; t < s.kernel_w; ++t) {
                     int64_t const column = o.column * s.stride_w - s.pad_w + t * s.dilation_w;
                     if (column < 0 || column >= s.w) continue;
-                    float const x = p.x[p.x_strides.at({o.n, o.c, row, column})];
+                    float const x = to_float(p.x[p.x_strides.at({o.n, o.c, row, column})]);
                     // The first pixel stands even at -inf; a NaN wins over everything before it.
                     if (best_index < 0 || x > best || x != x) best = x, best_index = row * s.w + column;
                 }
             }
-            p.y[p.y_strides.at(o)] = best;
+            p.y[p.y_strides.at(o)] = from_float<T>(best);
             p.indices[p.indices_strides.at(o)] = best_index;
         }
     }
 };
 
-struct MaxPoolBackward : PlainKernel<256, 4> {
+template <class T> struct MaxPoolBackward : PlainKernel<256, 4> {
     struct Params {
         PoolShape shape;
         bool channels_last;
-        float const* dy;
+        T const* dy;
         int64_t const* indices;
-        float* dx;
+        T* dx;
         PlaneStrides dy_strides, indices_strides, dx_strides;
     };
 
@@ -84,10 +84,11 @@ struct MaxPoolBackward : PlainKernel<256, 4> {
                     int64_t const column = at.column + s.pad_w - t * s.dilation_w;
                     if (column < 0 || column % s.stride_w != 0 || column / s.stride_w >= s.q) continue;
                     PoolShape::Place const o{at.n, at.c, row / s.stride_h, column / s.stride_w};
-                    if (p.indices[p.indices_strides.at(o)] == at.row * s.w + at.column) sum += p.dy[p.dy_strides.at(o)];
+                    if (p.indices[p.indices_strides.at(o)] == at.row * s.w + at.column)
+                        sum += to_float(p.dy[p.dy_strides.at(o)]);
                 }
             }
-            p.dx[p.dx_strides.at(at)] = sum;
+            p.dx[p.dx_strides.at(at)] = from_float<T>(sum);
         }
     }
 };

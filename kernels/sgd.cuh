@@ -22,9 +22,9 @@ struct Sgd : PlainKernel<256, 4> {
         if (thread_index() == 0) shared.step = item.step[0];
         sync_block();
         bool const first_step = shared.step == 0;
-        with_type(item.parameter, item.type, [&](auto* parameter) {
+        with_pointer(item.parameter, item.dtype, [&](auto* parameter) {
             auto* const gradient = static_cast<decltype(parameter)>(item.gradient);
-            with_type(item.first, item.moment_type, [&](auto* buffer) {
+            with_pointer(item.first, item.moment_dtype, [&](auto* buffer) {
                 for_chunk<kThreads>(
                     item, chunk, [&](int64_t i) { update(p.rates, first_step, parameter[i], gradient[i], buffer, i); });
             });

@@ -4,14 +4,14 @@
 
 namespace pylayers {
 
-struct SoftmaxForwardParams {
-    Rows<float> x, y;
+template <class T> struct SoftmaxForwardParams {
+    Rows<T> x, y;
     int64_t rows, columns;
     bool log;
 };
 
-template <int kRowThreads> struct SoftmaxForward : RowKernel<kRowThreads> {
-    using Params = SoftmaxForwardParams;
+template <class T, int kRowThreads> struct SoftmaxForward : RowKernel<kRowThreads> {
+    using Params = SoftmaxForwardParams<T>;
     struct Shared {
         ReduceScratch<float, kRowThreads> max, sum;  // two, so that neither row waits for the other's readers
     };
@@ -27,20 +27,20 @@ template <int kRowThreads> struct SoftmaxForward : RowKernel<kRowThreads> {
             float const log_sum = logf(sum);
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float const x = p.x.at(row, j) - max;
-                p.y.at(row, j) = p.log ? x - log_sum : expf(x) / sum;
+                p.y.put(row, j, p.log ? x - log_sum : expf(x) / sum);
             }
         });
     }
 };
 
-struct SoftmaxBackwardParams {
-    Rows<float> dy, y, dx;
+template <class T> struct SoftmaxBackwardParams {
+    Rows<T> dy, y, dx;
     int64_t rows, columns;
     bool log;
 };
 
-template <int kRowThreads> struct SoftmaxBackward : RowKernel<kRowThreads> {
-    using Params = SoftmaxBackwardParams;
+template <class T, int kRowThreads> struct SoftmaxBackward : RowKernel<kRowThreads> {
+    using Params = SoftmaxBackwardParams<T>;
     struct Shared {
         ReduceScratch<float, kRowThreads> sum[2];
     };
@@ -53,7 +53,7 @@ template <int kRowThreads> struct SoftmaxBackward : RowKernel<kRowThreads> {
             sum = reduce<float, kRowThreads>(sum, shared.sum[turn], Sum{});
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float const y = p.y.at(row, j), dy = p.dy.at(row, j);
-                p.dx.at(row, j) = p.log ? dy - expf(y) * sum : y * (dy - sum);
+                p.dx.put(row, j, p.log ? dy - expf(y) * sum : y * (dy - sum));
             }
         });
     }

@@ -1,5 +1,6 @@
 // One launch over a list of tensors of any sizes and dtypes: each block takes one chunk of one tensor.
 #pragma once
+#include "kernels/core/dtype.hpp"
 #include "kernels/core/kernel.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
@@ -7,13 +8,11 @@
 namespace pylayers {
 using namespace ptx;
 
-enum class ElementType : int32_t { kFloat32, kBfloat16, kFloat16 };
-
 struct TensorItem {
     void *parameter, *gradient, *first, *second;  // second moment last; null where the optimizer has none
     uint32_t* step;                               // steps taken, and a counter of this launch's finished chunks
     int64_t size, first_chunk;                    // of the launch
-    ElementType type, moment_type;                // of parameter and gradient, of the moments
+    DType dtype, moment_dtype;                    // of parameter and gradient, of the moments: 32- or 16-bit floats
 };
 
 constexpr int64_t kChunk = 4096;  // elements of a block: 16 a thread, small enough to balance the last wave
@@ -38,15 +37,33 @@ struct TensorList {
     }
 };
 
-// Calls f with a pointer of the element type.
-template <class F> DEVICE void with_type(void* p, ElementType type, F f) {
-    switch (type) {
-        case ElementType::kFloat32:
+// to[i] = items[i]. The items travel as the launch's parameters: a graph that captures it keeps them, while a copy from
+// host memory would be read again, from wherever it lay, whenever the graph runs.
+struct TensorListWrite : PlainKernel<64, 1> {
+    static constexpr int kMost = 60;  // 64 bytes each: parameters of a launch end at 4096
+
+    struct Params {
+        TensorItem items[kMost];
+        TensorItem* to;
+        int count;
+    };
+
+    DEVICE static void run(Params const& p, Shared&) {
+        if (thread_index() < p.count) p.to[thread_index()] = p.items[thread_index()];
+    }
+};
+
+// Calls f with a pointer to elements of the dtype.
+template <class F> DEVICE void with_pointer(void* p, DType dtype, F f) {
+    switch (dtype) {
+        case DType::kFloat32:
             return f(static_cast<float*>(p));
-        case ElementType::kBfloat16:
+        case DType::kBfloat16:
             return f(static_cast<bf16*>(p));
-        case ElementType::kFloat16:
+        case DType::kFloat16:
             return f(static_cast<fp16*>(p));
+        default:
+            return;
     }
 }
 

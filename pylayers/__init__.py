@@ -17,7 +17,6 @@ from pylayers.autograd import (
 )  # fmt: skip
 from pylayers.context import backend, get_float32_matmul_precision, set_float32_matmul_precision
 from pylayers.creation import (
-    Generator,
     arange,
     as_tensor,
     empty,
@@ -27,7 +26,6 @@ from pylayers.creation import (
     full,
     full_like,
     linspace,
-    manual_seed,
     ones,
     ones_like,
     rand,
@@ -101,6 +99,7 @@ from pylayers.functional.order import amax, amin, argmax, argmin, argsort, max, 
 from pylayers.functional.reduce import all, allclose, any, cumsum, equal, mean, norm, std, sum, var
 from pylayers.functional.shape import flatten, permute, reshape, squeeze, t, transpose, unsqueeze
 from pylayers.functional.softmax import log_softmax, softmax
+from pylayers.random import Generator, get_rng_state, manual_seed, set_rng_state
 from pylayers.serialization import load, save
 
 _SUBMODULES = frozenset(("backends", "benchmarks", "data", "keras", "nn", "ops", "optim", "train"))

@@ -14,7 +14,7 @@ from pylayers._history import DETACHED, Version, begin
 from pylayers.errors import expected
 
 if TYPE_CHECKING:
-    from pylayers._operation import Operation
+    from pylayers._record import Record
 
 Array = Any
 Hook = Callable[["Tensor"], "Tensor | None"]
@@ -31,7 +31,7 @@ class Tensor:
     __hash__ = object.__hash__
 
     array: Array
-    grad_fn: Operation | None
+    grad_fn: Record | None
     output_index: int  # which output of grad_fn this is
     history: int  # how many recorded changes of its memory grad_fn knows of; DETACHED: it has no history to go stale
     hooks: list[Hook] | None = None  # of a leaf; those of other tensors stand in grad_fn

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers._operation import Array, Edge, Operation, applied, increment_version
+from pylayers._record import Array, Edge, Record, applied, increment_version
 from pylayers._tensor import Tensor
 from pylayers.accumulate import accumulate, run_hooks
 from pylayers.errors import expected
 from pylayers.function import Function
 from pylayers.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from pylayers.ops.array import as_operand, sum_to
+from pylayers.operations.array import as_operand, sum_to
 
 __all__ = [
-    "Function", "Operation", "Tensor", "applied", "backward", "enable_grad", "increment_version", "is_grad_enabled",
+    "Function", "Record", "Tensor", "applied", "backward", "enable_grad", "increment_version", "is_grad_enabled",
     "no_grad", "set_grad_enabled",
 ]  # fmt: skip
 
@@ -52,8 +52,8 @@ def backward(x: Tensor, gradient: Any = None, retain_graph: bool = False, create
 def _sweep(root: Edge, dx: Array, retain_graph: bool) -> dict[int, tuple[Tensor, list[Array]]]:
     """Runs the records from the latest to the earliest; the gradients of the leaves, each in a list of one."""
     leaves: dict[int, tuple[Tensor, list[Array]]] = {}
-    pending: dict[Operation, list[Array | None]] = {}
-    queue: list[tuple[int, Operation]] = []
+    pending: dict[Record, list[Array | None]] = {}
+    queue: list[tuple[int, Record]] = []
     edges: Sequence[Edge | None] = (root,)
     gradients: tuple[Array | None, ...] = (dx,)
     node = None
@@ -85,7 +85,7 @@ def _sweep(root: Edge, dx: Array, retain_graph: bool) -> dict[int, tuple[Tensor,
             node._saved = None
 
 
-def _gradients(node: Operation, dys: list[Array | None]) -> tuple[Array | None, ...]:
+def _gradients(node: Record, dys: list[Array | None]) -> tuple[Array | None, ...]:
     """What `backward` of the node returns, one for each argument."""
     for index, hooks in (node.hooks or {}).items():
         if dys[index] is not None:
@@ -109,7 +109,7 @@ def _gradients(node: Operation, dys: list[Array | None]) -> tuple[Array | None, 
     return result
 
 
-def _fitted(dx: Array, shape: tuple[int, ...], dtype: Any, node: Operation | None) -> Array:
+def _fitted(dx: Array, shape: tuple[int, ...], dtype: Any, node: Record | None) -> Array:
     """The gradient of what was broadcast or promoted on its way in."""
     summed = sum_to(dx, shape)
     if summed.shape != shape:

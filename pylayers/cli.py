@@ -9,7 +9,25 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Neural networks on hand-written CUDA kernels.")
+import pylayers
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+def show_version(asked: bool) -> None:
+    """Prints the version and ends."""
+    if asked:
+        typer.echo(f"pylayers {pylayers.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Neural networks on hand-written CUDA kernels."""
 
 
 class Network(str, enum.Enum):
@@ -46,16 +64,17 @@ def train(
     lr: Annotated[float, typer.Option(help="The largest learning rate of the schedule.")] = 2e-3,
     out: Annotated[Path, typer.Option(help="Where weights, metrics and curves go.")] = Path("runs"),
 ) -> None:
-    """Train a network and write weights.safetensors, metrics.csv and curves.png."""
+    """Train a network and write weights.safetensors and metrics.csv as it goes, and curves.png at the end."""
     from pylayers.train.run import Options, run
 
     folder = out / f"{network.value}-{data.value}"
     options = Options(network.value, data.value, device.value, epochs, seed, batch_size, lr, folder)
     try:
-        run(options)
+        status = run(options)
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
+    raise typer.Exit(status)
 
 
 @app.command()

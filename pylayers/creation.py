@@ -1,11 +1,9 @@
-"""New tensors: from data, filled, ranged or random; and the generator that all random numbers come from."""
+"""New tensors: from data, filled, ranged or random."""
 
 from __future__ import annotations
 
 import functools
-import secrets
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,52 +12,14 @@ import numpy as np
 from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.array import as_operand, is_number, to_device
+from pylayers.operations import checks
+from pylayers.operations.array import as_operand, is_number, to_device
+from pylayers.random import Generator, default_generator
 
 Array = Any
 
 # How many numbers of [0, 1) at equal distances each dtype holds exactly: 2 to the digits of its significand.
 UNIFORM_STEPS = {dtypes.float16: 2**11, dtypes.bfloat16: 2**8, dtypes.float8_e4m3fn: 2**4, dtypes.float8_e5m2: 2**3}
-
-
-class Generator:
-    """A stream of random numbers: `rng` for values, and positions in the Philox streams of dropout."""
-
-    def __init__(self, seed: int | None = None) -> None:
-        self._lock = threading.Lock()
-        self.manual_seed(secrets.randbits(63) if seed is None else seed)
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Starts the stream anew; negative seeds count from 2^64 down, as in torch."""
-        self.seed = int(seed) % 2**64
-        self.rng = np.random.Generator(np.random.PCG64(self.seed))
-        self.offset = 0
-        return self
-
-    def initial_seed(self) -> int:
-        """The seed it was started with."""
-        return self.seed
-
-    def philox(self, words: int) -> tuple[int, int]:
-        """(seed, offset) for a kernel that uses `words` counters; the next call's counters follow after them."""
-        with self._lock:
-            offset = self.offset
-            self.offset += words
-            return self.seed, offset
-
-
-default_generator = Generator()
-
-
-def manual_seed(seed: int) -> Generator:
-    """Makes everything random from here on a function of `seed`: random tensors, initial weights, dropout."""
-    return default_generator.manual_seed(checks.whole("manual_seed", "seed", seed, -(2**63)))
-
-
-def philox(words: int) -> tuple[int, int]:
-    """(seed, offset) from the default generator, which moves on by `words` counters."""
-    return default_generator.philox(words)
 
 
 def _tensor(values: Array, dtype: Any, device: Any, requires_grad: bool) -> Tensor:

@@ -142,6 +142,11 @@ def is_floating(dtype: np.dtype[Any]) -> bool:
     return dtype in FLOATING
 
 
+def is_real(dtype: np.dtype[Any]) -> bool:
+    """Whether the dtype holds real numbers (bool included), of a kind that is supported or can be cast to one."""
+    return dtype.kind in "biuf" or dtype in SUPPORTED
+
+
 def promote_types(op: str, a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     """The smallest dtype that torch lets stand for both; TypeError for float8 with anything else."""
     if a == b:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pylayers import arrays
 from pylayers._history import begin
-from pylayers._operation import Operation, applied
+from pylayers._record import Record, applied
 from pylayers._tensor import Tensor
 from pylayers.errors import expected
 from pylayers.grad_mode import no_grad
@@ -14,7 +14,7 @@ from pylayers.grad_mode import no_grad
 Array = Any
 
 
-class Custom(Operation):
+class Custom(Record):
     """The record of a Function, and the `ctx` that its methods get."""
 
     function: type[Function]

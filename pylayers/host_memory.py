@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 SMALLEST = 1 << 20  # bytes; the C library keeps smaller blocks by itself
+ALIGNMENT = 64  # bytes: a cache line, and the longest vector, which two lines would slow down
 MOST_IDLE = 1 << 28  # bytes that may wait for reuse
 
 Allocator = Callable[[tuple[int, ...], Any], np.ndarray]
@@ -53,5 +54,7 @@ def empty(shape: tuple[int, ...], dtype: Any, device: str = "cpu") -> np.ndarray
     try:
         memory = _idle[y.nbytes].pop()
     except (KeyError, IndexError):
-        memory = y.reshape(-1).view(np.uint8)
+        memory = np.empty(y.nbytes + ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % ALIGNMENT
+        memory = memory[start : start + y.nbytes]
     return np.asarray(Block(memory)).view(y.dtype).reshape(shape)

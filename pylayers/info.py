@@ -71,18 +71,22 @@ def cuda_name(version: int) -> str:
     return f"CUDA {version // 1000}.{version % 1000 // 10}"
 
 
+def driver_problem(cuda: ModuleType) -> str:
+    """Why the compiled module cannot work with this machine's driver, "" when it can."""
+    supported, built = cuda.driver_version(), cuda.runtime_version()
+    if supported == 0:
+        return "no NVIDIA driver"
+    if supported < built // 1000 * 1000:
+        return f"driver too old: it knows {cuda_name(supported)}, the kernels were built with {cuda_name(built)}"
+    return ""
+
+
 def gpus(cuda: ModuleType | None) -> str:
     """The GPUs that the compiled module sees, or why it sees none."""
     if cuda is None:
         return "not asked: the cuda backend is not there"
-    supported = cuda.driver_version()
-    if supported == 0:
-        return "none: no NVIDIA driver"
-    if supported < cuda.runtime_version() // 1000 * 1000:
-        return (
-            f"driver too old: it knows {cuda_name(supported)}, the kernels were built with "
-            f"{cuda_name(cuda.runtime_version())}"
-        )
+    if problem := driver_problem(cuda):
+        return f"none: {problem}"
     try:
         count = cuda.device_count()
     except RuntimeError as error:

@@ -35,6 +35,12 @@ def absent(package: str, name: str, public: Collection[str]) -> Exception:
     return AttributeError(words, name=name)
 
 
+def public(package: str, *modules: str) -> list[str]:
+    """What a package has gathered by now: its functions and classes, and these modules of it."""
+    there = vars(sys.modules[package]).items()
+    return sorted(name for name, value in there if name in modules or callable(value) and not name.startswith("_"))
+
+
 def only(package: str, public: list[str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package whose names are `public`."""
 

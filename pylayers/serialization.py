@@ -6,20 +6,20 @@ as JSON in the file's metadata. No file can run code: there is no pickle.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
-import secrets
+import stat
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
-from pylayers import dtypes
+from pylayers import atomic, dtypes
 from pylayers.autograd import Tensor
 from pylayers.errors import CheckpointError, expected
-from pylayers.ops.array import as_operand
+from pylayers.operations.array import as_operand
 
 FORMAT_DTYPES = {
     "F64": dtypes.float64, "F32": dtypes.float32, "F16": dtypes.float16, "BF16": dtypes.bfloat16,
@@ -27,6 +27,18 @@ FORMAT_DTYPES = {
     "I16": dtypes.int16, "I8": dtypes.int8, "U8": dtypes.uint8, "BOOL": dtypes.bool_,
 }  # fmt: skip
 DEPTH = 32  # of nested dicts and lists; a state_dict of an optimizer needs 5
+MAX_HEADER = 100_000_000  # bytes, as in the safetensors library
+# Two entries of the metadata: a bit that flips in the name of one does not make the file one without a checksum.
+VERSION, NEWEST = "pylayers.version", 1
+CHECKSUM, UNSEALED = "pylayers.sha256", "0" * 64
+PICKLES = (b"PK\3\4", b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")  # torch.save: a zip archive of pickles, once a pickle
+
+
+class Digest(Protocol):
+    """What hashlib calls a hash object."""
+
+    def update(self, data: bytes | bytearray, /) -> None:
+        """Takes in more bytes."""
 
 
 def save(obj: Any, path: str | os.PathLike[str]) -> None:
@@ -36,51 +48,96 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     The file appears complete or not at all, and survives a power failure once `save` has returned; a file that was
     there before stays until then. TypeError for other contents, OSError when the disk refuses.
     """
-    from safetensors import numpy as safetensors
-
     flat: dict[str, np.ndarray] = {}
     plain = isinstance(obj, Mapping) and all(isinstance(k, str) and _is_tensor(v) for k, v in obj.items())
     tree = _flatten(obj, "", flat, 0)
     metadata = {"format": "pt"} if plain else {"format": "pt", "pylayers": json.dumps(tree)}
-    path = Path(path)
-    # In the destination's own directory: a rename onto another file system would not be atomic.
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with scratch.open("xb") as file:
-            file.write(safetensors.save(flat, metadata=metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    atomic.write(path, *_sealed(flat, metadata))
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """What `save` wrote, or the dict of tensors of any safetensors file, as Tensors in host memory of their own.
+def _sealed(flat: dict[str, np.ndarray], metadata: dict[str, str]) -> tuple[bytes | memoryview, ...]:
+    """The parts of the file, with its own checksum in the header, taken with zeros in its place."""
+    from safetensors import numpy as safetensors
 
-    CheckpointError when the file is absent, truncated, or not a valid safetensors file.
+    content = safetensors.save(flat, metadata=metadata | {VERSION: str(NEWEST), CHECKSUM: UNSEALED})
+    place, seal = content.index(_seal(UNSEALED)), _seal(hashlib.sha256(content).hexdigest())
+    return content[:place], seal, memoryview(content)[place + len(seal) :]
+
+
+def _seal(digest: str) -> bytes:
+    return f'"{CHECKSUM}":"{digest}"'.encode()
+
+
+def load(path: str | os.PathLike[str], map_location: Any = None, *, weights_only: bool = True) -> Any:
+    """What `save` wrote, or the dict of tensors of any safetensors file, as Tensors in memory of their own.
+
+    They lie on the device `map_location`, in host memory without one. `weights_only` chooses nothing: these files hold
+    nothing that could be run. CheckpointError when the file is absent, damaged, or not a valid safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
     try:
-        with path.open("rb") as file:
-            with safe_open(path, framework="np"):  # checks the whole header against the file's size
-                pass
-            header, start = _header(file, os.fstat(file.fileno()).st_size)
-            metadata = header.pop("__metadata__", {})
-            tensors = {name: Tensor(_read(file, start, name, entry)) for name, entry in header.items()}
-        tree = metadata.get("pylayers")
-        return tensors if tree is None else _unflatten(json.loads(tree, object_pairs_hook=_unique), tensors, 0)
+        # A pipe is not waited for.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is a pipe or a device")
+            tensors, tree = _contents(file, status.st_size)
+        found = tensors if tree is None else _unflatten(json.loads(tree, object_pairs_hook=_unique), tensors, 0)
     except FileNotFoundError:
         raise CheckpointError(f"load: there is no file '{path}'") from None
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"load: '{path}' is not a valid safetensors file: {error}") from error
+    return found if map_location is None else _moved(found, map_location)
+
+
+def _moved(found: Any, device: Any) -> Any:
+    if isinstance(found, Tensor):
+        return found.to(device)
+    if isinstance(found, dict):
+        return {name: _moved(value, device) for name, value in found.items()}
+    if isinstance(found, (list, tuple)):
+        return type(found)(_moved(value, device) for value in found)
+    return found
+
+
+def _contents(file: BinaryIO, size: int) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors by name, and the structure they stand in if there is one, of a file of `size` bytes."""
+    text = _header(file, size)
+    entries = json.loads(text, object_pairs_hook=_unique)
+    metadata = entries.pop("__metadata__", {})
+    seal = _checked_seal(metadata)
+    digest = hashlib.sha256(len(text).to_bytes(8, "little"))
+    digest.update(text.replace(_seal(seal), _seal(UNSEALED), 1) if seal else text)
+    tensors, end = {}, 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+        tensors[name], end = _read(file, name, entry, end, size - 8 - len(text), digest)
+    if 8 + len(text) + end != size:
+        raise ValueError(f"it has {size} bytes, its header tells of {8 + len(text) + end}")
+    if seal and digest.hexdigest() != seal:
+        raise ValueError("its checksum is not that of its content: it was damaged, or changed by another program")
+    return {name: tensors[name] for name in entries}, metadata.get("pylayers")
+
+
+def _checked_seal(metadata: dict[str, str]) -> str | None:
+    """The checksum in the header; None in files of other programs and those of pylayers before it wrote checksums."""
+    version, seal = metadata.get(VERSION), metadata.get(CHECKSUM)
+    if (version is None) != (seal is None):
+        raise ValueError("its version or its checksum is missing")
+    if version not in (None, str(NEWEST)):
+        raise ValueError(f"it has the version {version!r}; this pylayers reads version {NEWEST}")
+    return seal
+
+
+def _header(file: BinaryIO, size: int) -> bytes:
+    """The JSON text that says what the file holds; ValueError for a file that holds something else."""
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    text = file.read(length) if length <= min(size - 8, MAX_HEADER) else b""
+    if len(text) == length and text.startswith(b"{"):
+        return text
+    if start.startswith(PICKLES):
+        hint = "where torch is, safetensors.torch.save_file(torch.load(path), 'weights.safetensors') converts weights"
+        raise ValueError(f"it is a file of torch.save, or another archive or pickle, which is not opened here; {hint}")
+    raise ValueError(f"it has {size} bytes and does not begin with a header of JSON")
 
 
 def _is_tensor(x: Any) -> bool:
@@ -134,30 +191,29 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    """The header and where the data begins."""
-    length = int.from_bytes(file.read(8), "little")
-    if length > size - 8:
-        raise ValueError(f"its header of {length} bytes is longer than the file")
-    header = json.loads(file.read(length), object_pairs_hook=_unique)
-    return header, 8 + length
+def _read(file: BinaryIO, name: str, entry: dict[str, Any], begin: int, end: int, digest: Digest) -> tuple[Tensor, int]:
+    """The tensor that lies at `begin` of the data, which reaches to `end`, and where it stops; its bytes join digest.
 
-
-def _read(file: BinaryIO, start: int, name: str, entry: dict[str, Any]) -> np.ndarray:
+    The tensors lie one after the other without holes, so that no byte of a file is left unread or read twice.
+    """
     if entry["dtype"] not in FORMAT_DTYPES:
         known = ", ".join(FORMAT_DTYPES)
         raise ValueError(f"tensor '{name}' has dtype {entry['dtype']}, which is none of {known}")
     dtype, shape = FORMAT_DTYPES[entry["dtype"]], tuple(entry["shape"])
-    begin, end = entry["data_offsets"]
-    if end - begin != math.prod(shape) * dtype.itemsize:
-        raise ValueError(f"tensor '{name}' has {end - begin} bytes for shape {shape}")
-    file.seek(start + begin)
-    data = bytearray(end - begin)
-    if file.readinto(data) != len(data):  # type: ignore[attr-defined]
+    numbers = (*shape, *entry["data_offsets"])
+    if any(type(n) is not int or n < 0 for n in numbers):
+        raise ValueError(f"tensor '{name}' has the shape {entry['shape']} at {entry['data_offsets']}")
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if entry["data_offsets"] != [begin, begin + n_bytes] or begin + n_bytes > end:
+        place = f"[{begin}, {begin + n_bytes}] of {end}"
+        raise ValueError(f"tensor '{name}' of shape {shape} lies at {entry['data_offsets']}, not at {place}")
+    data = bytearray(n_bytes)
+    if file.readinto(data) != n_bytes:  # type: ignore[attr-defined]
         raise ValueError(f"tensor '{name}' is cut off")
+    digest.update(data)
     values = np.frombuffer(data, np.uint8 if dtype == dtypes.bool_ else dtype)
     if dtype == dtypes.bool_:
         if values.size and values.max() > 1:
             raise ValueError(f"tensor '{name}' holds bytes that are neither true nor false")
         values = values.view(np.bool_)
-    return values.reshape(shape)
+    return Tensor(values.reshape(shape)), begin + n_bytes

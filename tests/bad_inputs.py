@@ -35,8 +35,8 @@ def parameter(*shape: int) -> nn.Parameter:
 
 def stepped(**changed: Any) -> Any:
     """A step of Adam with a list of arrays replaced."""
-    from pylayers.backends.protocol import AdamRates
-    from pylayers.ops.adam import adam
+    from pylayers.backends.contract import AdamRates
+    from pylayers.operations.adam import adam
 
     lists = {"parameters": [f32(2)], "gradients": [f32(2)], "exp_avgs": [f32(2)], "exp_avg_sqs": [f32(2)],
              "steps": [np.zeros(2, np.int32)]}  # fmt: skip

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import emulated
+import numpy as np
 import pytest
 import subject
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Random numbers of this test alone: its name is their seed, whatever ran before it and wherever."""
+    return np.random.default_rng(zlib.crc32(request.node.name.encode()))
 
 
 @pytest.fixture(params=["reference", "emulated", "cuda"])

@@ -60,7 +60,7 @@ def build(kind: Kind = "plain", mutants: bool = False, name: str = "_emulated") 
         defines = [f"-D{key}={value}" for key, value in options.items()]
         configured = folder / "configured"
         if not configured.exists() or configured.read_text() != "\n".join(defines):
-            _call(_tool("cmake"), "--fresh", "-S", ROOT / "tests/emulator", "-B", folder, "-G", "Ninja", *defines)
+            _call(_tool("cmake"), "--fresh", "-S", ROOT / "emulator", "-B", folder, "-G", "Ninja", *defines)
             configured.write_text("\n".join(defines))
         jobs = os.environ.get("MAX_JOBS", os.cpu_count() or 1)
         _call(_tool("cmake"), "--build", folder, "--target", "mutants" if mutants else name, "-j", jobs)
@@ -195,6 +195,17 @@ def dropped(site: Site, module: types.ModuleType | None = None) -> Iterator[None
 
 
 @contextlib.contextmanager
+def by_one_lane(site: Site, module: types.ModuleType | None = None) -> Iterator[None]:
+    """Lets only the first lane of each warp execute the fence at this site: a planted bug."""
+    module = module or loaded()
+    module.leave_to_one_lane(site)
+    try:
+        yield
+    finally:
+        module.drop(None)
+
+
+@contextlib.contextmanager
 def mutant(number: int, module: types.ModuleType | None = None) -> Iterator[None]:
     """Lets this planted bug of ``mutants.py`` act, in a module built with them."""
     module = module or loaded()
@@ -210,12 +221,11 @@ def device_spec(
     capability: int = 90,
     sms: int = 132,
     shared_bytes: int = 232448,
-    l2_bytes: int = 50 << 20,
     module: types.ModuleType | None = None,
 ) -> Iterator[None]:
     """Lets kernels be planned for another device than the H200."""
     module = module or loaded()
-    module.set_device_spec(capability, sms, shared_bytes, l2_bytes)
+    module.set_device_spec(capability, sms, shared_bytes)
     try:
         yield
     finally:

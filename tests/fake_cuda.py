@@ -21,7 +21,7 @@ from pylayers import arrays, backends
 
 
 class Launch(NamedTuple):
-    """What the module would have started; an upload has no threads, and its bytes in place of blocks."""
+    """What the module would have started."""
 
     kernel: str
     blocks: int

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from bounds import UNIT
 from subject import Subject
 
 from pylayers import backends
@@ -17,7 +17,7 @@ reference = backends.load("reference")
 
 
 class Row(NamedTuple):
-    """A row of the tables of `csrc/gemm*.cu`, as the module lists them."""
+    """A row of the tables of `csrc/gemm*.cu`: what two ways that operands may lie have in common."""
 
     name: str
     a: str
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 @functools.cache
 def rows(module: Any) -> tuple[Row, ...]:
     """The distinct variants: a name stands in its table once for each way that operands may lie."""
-    return tuple(dict.fromkeys(Row(*row) for row in module.gemm_rows()))
+    return tuple(dict.fromkeys(Row(*(getattr(row, field) for field in Row._fields)) for row in module.variants("gemm")))
 
 
 # -------------------------------------------------------------------------------------------------------- operands
@@ -86,6 +86,16 @@ def _aligned(x: np.ndarray) -> np.ndarray:
     return _padded(x, -x.shape[2] % (16 // x.itemsize))
 
 
+def _batches_apart(x: np.ndarray) -> np.ndarray:
+    """Rows that begin at multiples of 16 bytes in the first matrix, but an element more between matrices."""
+    batches, rows, columns = x.shape
+    width = columns + -columns % (16 // x.itemsize)
+    memory = np.empty((batches, rows * width + 1), x.dtype)
+    view = memory[:, :-1].reshape(batches, rows, width)[:, :, :columns]
+    view[...] = x
+    return view
+
+
 def _swapped(layout: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: layout(np.ascontiguousarray(x.swapaxes(1, 2))).swapaxes(1, 2)
 
@@ -98,6 +108,8 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "dense_columns": _swapped(np.ascontiguousarray),
     "gaps": _gapped,
     "backwards": _backwards,
+    "batches_apart": _batches_apart,
+    "batches_of_columns_apart": _swapped(_batches_apart),
     "same_rows": lambda x: np.broadcast_to(x[:, :1], x.shape),
     "same_columns": lambda x: np.broadcast_to(x[:, :, :1], x.shape),
     **{f"offset_{n}": functools.partial(lambda x, n: _at_offset(x, n), n=n) for n in range(1, 17)},
@@ -113,7 +125,7 @@ def serves(on: Subject, row: Row, a: Array, b: Array) -> bool:
     """Whether the variant takes operands that lie like these."""
     module = on.backend.module  # type: ignore[attr-defined]
     try:
-        module.plan_gemm(a, b, False, row.precision, module.device_spec(0), row.name)
+        module.plan("gemm", [a, b], precision=row.precision, spec=module.device_spec(0), variant=row.name)
     except ValueError:
         return False
     return True
@@ -154,31 +166,33 @@ def output_dtypes(row: Row) -> list[str]:
     return ["float32"] if row.a == "float32" else [row.a, "float32"]
 
 
-def bound(row: Row, a: np.ndarray, b: np.ndarray, want: np.ndarray, dtype: str) -> np.ndarray:
-    """Of the product `want` in float64: rounding of sums, the accumulator's truncation, rounding of y."""
-    if row.a == "int8":
-        return UNIT[dtype] * np.abs(want) if dtype != "int32" else np.zeros_like(want)
-    wide_a, wide_b, k = a.astype(np.float64), b.astype(np.float64), a.shape[2]
-    squares = np.matmul(wide_a**2, wide_b**2)
-    u = UNIT["float32"]
-    total = 4 * u * np.sqrt(k) * (np.sqrt(squares) + np.abs(want)) + UNIT[dtype] * np.abs(want)
-    if row.capability:
-        # A tensor core cuts off what it adds: sums to 24 bits; of fp8 to 14, but only over one tile of 128 k.
-        fp8 = row.a.startswith("float8")
-        kept, span = (2.0**-13, 128) if fp8 else (2.0**-24, k)
-        total = total + kept * -(-k // row.instruction_k) * _largest_partial(wide_a, wide_b, row.instruction_k, span)
-    return total
+# ----------------------------------------------------------------------------------------------------------- calls
 
 
-def _largest_partial(a: np.ndarray, b: np.ndarray, step: int, length: int) -> float:
-    """The largest sum on the way: of whole instructions of `step` k, begun anew every `length` k; or a product."""
-    batches, m, k = a.shape
-    pad = -k % step
-    parts_a = np.pad(a, ((0, 0), (0, 0), (0, pad))).reshape(batches, m, -1, step).transpose(0, 2, 1, 3)
-    parts_b = np.pad(b, ((0, 0), (0, pad), (0, 0))).reshape(batches, -1, step, b.shape[2])
-    parts = np.matmul(parts_a, parts_b)
-    count = max(-(-length // step), 1)
-    sums = [
-        np.abs(np.cumsum(parts[:, i : i + count], axis=1)).max(initial=0.0) for i in range(0, parts.shape[1], count)
+def draw(row: Row, shape: tuple[int, int, int, int], seed: int = 0, low: int = -4) -> tuple[np.ndarray, np.ndarray]:
+    """Integer operands (batches, m, k) and (batches, k, n)."""
+    rng = np.random.default_rng(seed)
+    batches, m, n, k = shape
+    return integers(rng, (batches, m, k), row.a, low), integers(rng, (batches, k, n), row.b, low)
+
+
+def call(on: Subject, row: Row, a: np.ndarray, b: np.ndarray, splits: int = 0, **options: Any) -> Any:
+    """The product by this variant, k in so many parts if given."""
+    variant = f"{row.name}*{splits}" if splits else row.name
+    return on("gemm", a, b, precision=row.precision, variant=variant, **options)
+
+
+def assert_exact(on: Subject, row: Row, a: np.ndarray, b: np.ndarray, what: str = "", **options: Any) -> None:
+    """The product rounded once is what comes out."""
+    got = call(on, row, a, b, **options)
+    np.testing.assert_array_equal(got, product(a, b).astype(got.dtype), err_msg=f"{row} {what}")
+
+
+def layouts_of(on: Subject, row: Row) -> list[tuple[str, str]]:
+    """The aligned layouts of both operands that the variant takes."""
+    a, b = draw(row, (1, 32, 32, 32))
+    return [
+        (left, right)
+        for left, right in itertools.product(ALIGNED, repeat=2)
+        if serves(on, row, put(a, left), put(b, right))
     ]
-    return max([*sums, float(np.abs(a).max(initial=0.0) * np.abs(b).max(initial=0.0))])

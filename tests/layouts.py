@@ -1,7 +1,8 @@
-"""The same values in memory of different orders, signs, gaps and offsets."""
+"""The same values in memory of different orders, signs, gaps and offsets, also one array unlike the next."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -25,7 +26,18 @@ def _offset(x: np.ndarray) -> np.ndarray:
     return memory[1:].reshape(x.shape)
 
 
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+def _parts_apart(x: np.ndarray) -> np.ndarray:
+    """Parts along the first axis dense, but an element more between them: their steps are odd where the sizes are even,
+    and no multiples of 16 bytes."""
+    part = x[0].size if len(x) else 0
+    memory = np.full((len(x), part + 1), np.nan if x.dtype.kind == "f" else 113, x.dtype)
+    view = memory[:, :part].reshape(x.shape)
+    view[...] = x
+    return view
+
+
+Layout = Callable[[np.ndarray], np.ndarray]
+LAYOUTS: dict[str, Layout] = {
     "contiguous": np.ascontiguousarray,
     "transposed": lambda x: np.ascontiguousarray(x.T).T,
     "last_two_swapped": lambda x: np.ascontiguousarray(x.swapaxes(-1, -2)).swapaxes(-1, -2) if x.ndim > 1 else x,
@@ -33,4 +45,12 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "reversed": _reversed,
     "stepped": _stepped,
     "offset": _offset,
+    "parts_apart": lambda x: _parts_apart(x) if x.ndim else x,
 }
+
+
+def in_turns(first: str) -> Layout:
+    """Gives each array it meets the next layout, from `first` on, so that the arrays of a call lie differently."""
+    names = list(LAYOUTS)
+    turn = itertools.count(names.index(first))
+    return lambda x: LAYOUTS[names[next(turn) % len(names)]](x)

@@ -89,9 +89,6 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ),
         ("p.k - k", ["p.k", "p.k - k + 1"]),
         ("work.k(0)", ["0"]),
-        ("work.steps * kParts", ["work.steps"]),
-        ("++part == kParts", ["++part == 1"]),
-        ("left > 1", ["false", "left > 2"]),
         ("(first_step + step) * kTileK", ["step * kTileK", "(first_step + step) * (kTileK - 8)"]),
         (
             "left < p.steps_per_split ? (left > 0 ? left : 0) : p.steps_per_split",
@@ -101,23 +98,33 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("p.b_batched ? work.z : 0", ["work.z", "0"]),
         ("tile.z / p.splits", ["tile.z"]),
         ("tile.n * T.n", ["tile.n * (T.n - 8)"]),
-        ("(T.m + T.n) * kRowBytes", ["(T.m + T.n) * kRowBytes / 2"]),
-        ("(first + i) * kRowBytes", ["i * kRowBytes"]),
+        ("(T.m + T.n) * kTileRowBytes", ["(T.m + T.n) * kTileRowBytes / 2"]),
         (
             "work.row + first_row + g * 64 + warp % 4 * 16",
             ["work.row + g * 64 + warp % 4 * 16", "work.row + first_row"],
         ),
+    ],
+    "core/tile_producer.cuh": [
+        ("steps * kParts", ["steps"]),
+        ("++part == kParts", ["++part == 1"]),
+        ("left > 1", ["false", "left > 2"]),
+        ("(first + i) * kTileRowBytes", ["i * kTileRowBytes"]),
+    ],
+    "core/wgmma_loop.cuh": [
         ("accumulate || i > 0", ["accumulate", "true"]),
         ("tile + i * 32", ["tile + i * 16"]),
-        ("tile + i * 16 * kRowBytes", ["tile + i * 8 * kRowBytes"]),
+        ("tile + i * 16 * kTileRowBytes", ["tile + i * 8 * kTileRowBytes"]),
         ("sums[g][i] += part[g][i]", ["sums[g][i] = part[g][i]"]),
+    ],
+    "core/tile_store.cuh": [
+        ("tma_wait_read<kUnderWay>()", ["tma_wait_read<1>()"]),
         ("fmaf(sums[i], scale, shift)", ["sums[i] * scale", "sums[i] + shift", "fmaf(sums[i], shift, scale)"]),
         ("e.alpha * e.scale_a.at(0) * e.scale_b.at(0)", ["e.alpha", "e.alpha * e.scale_a.at(0)", "1.0f"]),
         ("bias && column < e.n", ["bias != nullptr"]),
         ("bias[column * e.bias.column]", ["bias[column]"]),
         ("e.activation == Activation::kRelu", ["false"]),
-        ("lane % 16 * kRowBytes + (column + lane / 16 * 8) * 2", ["lane % 16 * kRowBytes + column * 2"]),
-        ("at.row * kRowBytes + at.column * 4", ["at.row * kRowBytes + at.column * 2"]),
+        ("lane % 16 * kTileRowBytes + (column + lane / 16 * 8) * 2", ["lane % 16 * kTileRowBytes + column * 2"]),
+        ("at.row * kTileRowBytes + at.column * 4", ["at.row * kTileRowBytes + at.column * 2"]),
     ],
     "core/epilogue.cuh": [
         (
@@ -136,7 +143,19 @@ MUTANTS: dict[str, list[tuple[str, list[str]]]] = {
         ("p[i * from.column]", ["p[i]"]),
         ("column * e.bias.column", ["column"]),
         (
-            "e.derivative ? v[i] * activation_derivative(other[i], e.activation) : activate(v[i], e.activation)",
+            "load<T>(other, e.residual, place(e.residual, z, row, column), count, e.paired)",
+            ["load<T>(other, e.residual, place(e.residual, z, row, column), count, true)"],
+        ),
+        (
+            "load<T>(other, e.saved, place(e.saved, z, row, column), count, e.paired)",
+            ["load<T>(other, e.saved, place(e.saved, z, row, column), count, true)"],
+        ),
+        (
+            "store<T>(rounded, e.y, place(e.y, z, row, column), count, e.paired)",
+            ["store<T>(rounded, e.y, place(e.y, z, row, column), count, true)"],
+        ),
+        (
+            "e.derivative ? activation_gradient(v[i], other[i], e.activation) : activate(v[i], e.activation)",
             ["activate(v[i], e.activation)", "v[i]", "activate(v[i], Activation::kRelu)"],
         ),
         ("sums[j] += shuffle_xor(sums[j], 16)", ["shuffle_xor(sums[j], 16)"]),

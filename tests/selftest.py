@@ -13,8 +13,8 @@ import ml_dtypes
 import numpy as np
 
 SCHEDULES = [("forward", 0), ("reverse", 0), *[(order, seed) for order in ("random", "priority") for seed in range(4)]]
-HERE = r"tests/emulator/selftest\.cu:\d+"
-ANYWHERE = r"tests/emulator/selftest_\w+\.cu:\d+:\d+"
+HERE = r"emulator/selftest\.cu:\d+"
+ANYWHERE = r"emulator/selftest_\w+\.cu:\d+:\d+"
 
 
 def run(module: ModuleType, kernel: str, x: Any, blocks: int = 1, **guard: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import assert_as_good, assert_within, reference, truth
-from layouts import LAYOUTS
+from layouts import LAYOUTS, in_turns
 from subject import Subject
 
 ACTIVATIONS = ["relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu"]
@@ -49,6 +49,12 @@ def test_16_bits_are_float32_rounded_once(on: Subject, dtype: str, activation: s
         assert_within(on(op, *args), want, unit * np.abs(want) + 2.0**-24, f"{op} {activation}")
 
 
+@pytest.mark.parametrize("first", LAYOUTS)
+def test_arrays_that_lie_differently(on: Subject, first: str) -> None:
+    rng = np.random.default_rng(6)
+    check(on, *(rng.standard_normal((2, 4, 6)).astype(np.float32) for _ in range(2)), "silu", in_turns(first))
+
+
 def test_operands_of_different_strides(on: Subject) -> None:
     rng = np.random.default_rng(3)
     x, dy = (rng.standard_normal((4, 5, 6)).astype(np.float32) for _ in range(2))
@@ -68,6 +74,19 @@ def test_special_values(on: Subject, activation: str) -> None:
         got = on("activation_forward", x, activation)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
     np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-37, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_relu_hides_gradients_rather_than_multiplying_them(on: Subject, dtype: str) -> None:
+    """As in torch: 0 for whatever comes to a place that was cut off, everything passes where a NaN was saved."""
+    saved = np.array([-1, -0.0, 0, 1e-7, 2, np.inf, -np.inf, np.nan], np.float32).astype(dtype)
+    dy = np.array([1, -2, np.inf, -np.inf, np.nan], np.float32).astype(dtype)
+    dy, saved = (np.ascontiguousarray(x) for x in np.broadcast_arrays(dy[:, None], saved))
+    want = np.where(saved.astype(np.float32) <= 0, 0, dy.astype(np.float32))
+    np.testing.assert_array_equal(on("activation_backward", dy, saved, "relu").astype(np.float32), want)
+    ones = np.ones((1, 1, dy.shape[1]), dtype)
+    got = on("gemm", dy[None, :, :1], ones, None, "relu", saved=saved[None])
+    np.testing.assert_array_equal(got[0].astype(np.float32), want)
 
 
 def test_schedules(scheduled: Subject) -> None:

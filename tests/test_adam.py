@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from bounds import UNIT, reference
 from subject import Subject
 
-from pylayers.backends.protocol import AdamRates, SgdRates
+from pylayers.backends.contract import AdamRates, SgdRates
 
 SIZES = [0, 1, 3, 4095, 4097, 100_003]
 BF16 = ml_dtypes.bfloat16
@@ -20,6 +21,8 @@ ADAM = {
     "adamw": AdamRates(0.01, eps=0.1, weight_decay=0.1, decoupled=True),
     "keras": AdamRates(0.01, eps=1e-2, bias_correction="folded"),
     "uncorrected": AdamRates(0.01, maximize=True, bias_correction="none"),
+    "ascent": AdamRates(0.01, eps=0.1, weight_decay=0.1, maximize=True),  # eps: decay may cancel a gradient
+    "decoupled_ascent": AdamRates(0.01, eps=0.1, weight_decay=0.1, decoupled=True, maximize=True),
 }
 SGD = {
     "plain": SgdRates(0.01),
@@ -115,6 +118,12 @@ def test_list_lengths(on: Subject, rates: Rates, count: int) -> None:
     check(on, rates, [0, *sizes, 0], MIXED, misaligned=True)
 
 
+@pytest.mark.parametrize("rates", [ADAM["adamw"], SGD["momentum"]], ids=["adamw", "momentum"])
+def test_a_tensor_of_more_than_a_million_elements(on: Subject, rates: Rates) -> None:
+    """More than 256 chunks, between others."""
+    check(on, rates, [3, 2**20 + 4097, 5000], FLOATS, count=2)
+
+
 @pytest.mark.parametrize("rates", [ADAM["adamw"], SGD["nesterov"]])
 def test_only_empty_tensors(on: Subject, rates: Rates) -> None:
     check(on, rates, [0, 0], FLOATS)
@@ -163,7 +172,8 @@ def test_a_gradient_that_is_not_finite_leaves_everything_untouched(on: Subject, 
 
 
 @pytest.mark.parametrize(
-    "sizes, dtypes", [([0], FLOATS), ([1], FLOATS), (SIZES, FLOATS), (SIZES, MIXED), ([5] * 300, MIXED)]
+    "sizes, dtypes",
+    [([0], FLOATS), ([1], FLOATS), (SIZES, FLOATS), (SIZES, MIXED), ([5] * 300, MIXED), ([2**20 + 4097, 3], FLOATS)],
 )
 def test_gradient_norm(on: Subject, sizes: list[int], dtypes: list) -> None:
     lists = Lists(on, sizes, dtypes, 0, misaligned=True)
@@ -173,11 +183,13 @@ def test_gradient_norm(on: Subject, sizes: list[int], dtypes: list) -> None:
 
 
 def test_gradient_norm_of_huge_and_tiny_gradients(on: Subject) -> None:
-    for size in (1e30, 1e-30):
-        gradient = np.full(1000, size, np.float32)
-        got = on.take(on.backend.gradient_norm([on.place(gradient)]))
-        want = np.sqrt(1000) * float(gradient[0])
-        assert abs(got[0] - want) <= 1e-6 * want and got[1] == 0
+    """float32 holds neither their squares nor, from norms of 1.8e19 on, the sums of them; in one tensor and in many."""
+    for size in (1e-30, 1e17, 6e17, 1e30):
+        for dtype, counts in itertools.product((np.float32, BF16), ([1000], [1], [5000, 0, 1, 300])):
+            gradients = [np.full(n, size, dtype) for n in counts]
+            got = on.take(on.backend.gradient_norm([on.place(g) for g in gradients]))
+            want = np.sqrt(sum(counts)) * float(gradients[0][0])
+            assert abs(got[0] - want) <= 1e-6 * want and got[1] == 0
 
 
 def test_gradients_and_parameters_of_different_memory_order(on: Subject) -> None:

@@ -71,14 +71,15 @@ def test_what_the_module_reads_of_an_array(dtype: str) -> None:
     spec = module.device_spec(0)
     plans = []
     for x, y in ((a, b), (Elsewhere(a), Elsewhere(b)), (Elsewhere(a, dtype=np.dtype(a.dtype, metadata={"a": 1})), b)):
-        plan = module.plan_gemm(x, y, False, "float32", spec, "")
+        plan = module.plan("gemm", [x, y], spec=spec)
         plans.append((plan.variant, plan.blocks, plan.workspace_bytes))
     assert plans[0] == plans[1] == plans[2]
 
 
 def test_what_the_module_refuses_of_an_array() -> None:
     module = emulated.load()
-    x, y = np.ones(4, np.float32), np.zeros(4, np.float32)
+    x = np.ones(4, np.float32)
+    caller = arrays.library(x).caller(x)
     swapped = x.astype(">f4")
     for wrong, error, words in (
         (swapped, NotImplementedError, "array: argument 'dtype': expected native byte order, got another float32"),
@@ -95,6 +96,5 @@ def test_what_the_module_refuses_of_an_array() -> None:
         (x[0], TypeError, "incompatible function arguments"),  # whose memory is nobody's
     ):
         with pytest.raises(error, match=words):
-            module.activation_forward(wrong, y, "relu", (0, 0))
-    module.activation_forward(Elsewhere(x), y, "relu", (0, 0))
-    assert y.tolist() == [1.0] * 4
+            module.activation_forward(wrong, "relu", caller)
+    assert module.activation_forward(Elsewhere(x), "relu", caller).tolist() == [1.0] * 4

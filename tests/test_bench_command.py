@@ -188,6 +188,30 @@ def test_the_command_writes_table_json_and_html(tiny: None, tmp_path: Path, monk
     assert html.escape("cheat <b>") in page and "cheat <b>" not in page and "rejected: NaN output" in page
 
 
+def test_an_earlier_file_stays_until_something_was_measured(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text("an earlier run")
+
+    def broken(place: Any) -> Any:
+        raise RuntimeError("the device is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Roofline", broken)
+        done = bench("--quick", "--json", str(path))
+    assert done.exit_code == 1 and path.read_text() == "an earlier run"
+    done = bench("--quick", "--json", str(path))
+    assert done.exit_code == 0, done.output
+    assert [record["kind"] for record in results.read(path).records][:3] == ["header", "roofline", "row"]
+
+
+def test_a_status_from_a_file_is_escaped() -> None:
+    pytest.importorskip("matplotlib")
+    bad = row("torch", 1e-3, status='"><script>alert(1)</script>')
+    assert "<script>" not in module("html").table(figures.lines([row("pylayers", 1e-3), bad], []))
+
+
 def test_the_same_results_give_the_same_page(tiny: None) -> None:
     pytest.importorskip("matplotlib")
     facts = {"cpu": "a CPU", "cpus": 2, "versions": {}, "commit": None, "place": "cpu", "backend": "reference"}

@@ -23,7 +23,16 @@ from pylayers import info
 
 ROOT = Path(__file__).parents[1]
 # Without a kernel of their own.
-HOST_ONLY = {"gemm_choices", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_list", "tensor_map"}
+HOST_ONLY = {
+    "choices",
+    "gemm_call",
+    "gemm_plan",
+    "runtime",
+    "runtime_tensor_map",
+    "tensor_list",
+    "tensor_map",
+    "variants",
+}
 
 
 def complaints(log: str) -> list[str]:

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle import reference
 
 import pylayers
 import pylayers.nn.functional as F
 from pylayers import backends
 from pylayers.autograd import Tensor
-from pylayers.backends import reference
 
-rng = np.random.default_rng(0)
+Draw = Callable[..., np.ndarray]
 
 
-def draw(*shape: int) -> np.ndarray:
-    return rng.standard_normal(shape)
+@pytest.fixture
+def draw(rng: np.random.Generator) -> Draw:
+    """Normal numbers of this shape."""
+    return lambda *shape: rng.standard_normal(shape)
 
 
 def near(got: np.ndarray, want: np.ndarray, tolerance: float = 1e-12) -> None:
@@ -49,7 +51,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def network(activation: str, biased: bool, apart: bool) -> tuple[list[Tensor], Tensor]:
+def network(draw: Draw, activation: str, biased: bool, apart: bool) -> tuple[list[Tensor], Tensor]:
     """Two layers with an activation between them, fused into the first layer or applied by itself."""
     leaves = [Tensor(draw(*shape), requires_grad=True) for shape in ((6, 4), (5, 4), (5,), (3, 5), (3,))]
     x, w1, b1, w2, b2 = leaves
@@ -69,11 +71,17 @@ def gradients(leaves: list[Tensor]) -> list[np.ndarray | None]:
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "gelu", "silu"])
 def test_the_chain_rule_rides_on_the_product(
-    calls: list[str], activation: str, biased: bool, apart: bool, monkeypatch: pytest.MonkeyPatch
+    rng: np.random.Generator,
+    draw: Draw,
+    calls: list[str],
+    activation: str,
+    biased: bool,
+    apart: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One gemm makes dx, multiplies it by the derivative and adds up its columns; the gradients are those without."""
     seed = rng.bit_generator.state
-    leaves, y = network(activation, biased, apart)
+    leaves, y = network(draw, activation, biased, apart)
     dy = draw(6, 3)
     calls.clear()
     y.backward(Tensor(dy))
@@ -83,7 +91,7 @@ def test_the_chain_rule_rides_on_the_product(
     assert calls.count("column_sum") == 1  # of the last layer, whose dy no product made
     rng.bit_generator.state = seed
     monkeypatch.setattr(sys.modules["pylayers.functional.linear"], "below", lambda node: None)
-    others, y = network(activation, biased, apart)
+    others, y = network(draw, activation, biased, apart)
     calls.clear()
     y.backward(Tensor(dy))
     assert calls.count("activation_backward") == 1
@@ -112,7 +120,7 @@ def deep_gradients(
     return [t.grad.numpy() for t in leaves if t.grad is not None]
 
 
-def test_deep_networks_as_torch(calls: list[str]) -> None:
+def test_deep_networks_as_torch(draw: Draw, calls: list[str]) -> None:
     """Layers with and without bias, with their activation inside, apart or none, in every order."""
     torch = pytest.importorskip("torch")
     for number in range(3**3 * 2**3):
@@ -133,7 +141,7 @@ def test_deep_networks_as_torch(calls: list[str]) -> None:
 
 
 @pytest.mark.parametrize("reader", ["twice", "hook", "retained"])
-def test_a_result_with_other_readers_keeps_its_own_gradient(calls: list[str], reader: str) -> None:
+def test_a_result_with_other_readers_keeps_its_own_gradient(draw: Draw, calls: list[str], reader: str) -> None:
     """Used twice, with a hook, or with its gradient kept, what is between the layers is not fused away."""
     torch = pytest.importorskip("torch")
     operands, dy = [draw(*shape) for shape in ((6, 4), (5, 4), (3, 5))], draw(6, 3)
@@ -158,8 +166,8 @@ def test_a_result_with_other_readers_keeps_its_own_gradient(calls: list[str], re
         near(ours, theirs)
 
 
-def test_a_second_backward_and_changes_in_place(calls: list[str]) -> None:
-    leaves, y = network("relu", True, True)
+def test_a_second_backward_and_changes_in_place(draw: Draw, calls: list[str]) -> None:
+    leaves, y = network(draw, "relu", True, True)
     dy = Tensor(draw(6, 3))
     y.backward(dy, retain_graph=True)
     once = [None if g is None else g.copy() for g in gradients(leaves)]
@@ -175,7 +183,7 @@ def test_a_second_backward_and_changes_in_place(calls: list[str]) -> None:
         y.backward(dy)
 
 
-def test_gradients_of_float32_on_the_reference_do_not_change_by_fusion() -> None:
+def test_gradients_of_float32_on_the_reference_do_not_change_by_fusion(draw: Draw) -> None:
     """In float32 the fused product gives the bits of the steps it replaces."""
     a, b, saved = (x.astype("f4") for x in (draw(1, 70, 20), draw(1, 20, 33), draw(1, 70, 33)))
     apart = reference.activation_backward(reference.gemm(a, b), saved, "relu")

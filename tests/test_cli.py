@@ -6,19 +6,20 @@ import csv
 import math
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 import pylayers
-from pylayers import context, creation, nn, optim
+from pylayers import backends, context, nn, optim, random
 from pylayers.cli import app
 from pylayers.data import Images, digits
 from pylayers.train import cnn, evaluate, fit, mlp, shift
 from pylayers.train.curves import write_curves
 from pylayers.train.device import place
-from pylayers.train.fit import Epoch
+from pylayers.train.loop import Epoch
 from pylayers.train.progress import metrics_text, per_step
 from pylayers.train.schedule import cosine
 
@@ -36,7 +37,7 @@ def part(n: int = 96) -> Images:
 
 
 def trained(seed: int, **options):
-    creation.manual_seed(seed)
+    random.manual_seed(seed)
     model = mlp(1, 8, 8, 10)
     optimizer = optim.AdamW(model.parameters(), lr=2e-3)
     record = fit(model, part(), optimizer, epochs=3, batch_size=32, seed=seed, augment=shift, **options)
@@ -55,7 +56,7 @@ def test_fit_learns_and_one_seed_gives_one_result():
 
 
 def test_evaluate_equals_the_formula():
-    creation.manual_seed(0)
+    random.manual_seed(0)
     model, data = mlp(1, 8, 8, 10), part()
     loss, accuracy = evaluate(model, data.x_test, data.y_test)
     logits = model(data.x_test).detach().numpy().astype(float)
@@ -71,7 +72,7 @@ def test_schedule_scales_the_rate_and_is_called_with_the_share_done():
         shares.append(share)
         return 0.5
 
-    creation.manual_seed(0)
+    random.manual_seed(0)
     model = mlp(1, 8, 8, 10)
     optimizer = optim.SGD(model.parameters(), lr=0.25)
     step = optimizer.step
@@ -107,7 +108,7 @@ def test_shift_moves_each_image_by_whole_pixels():
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
-    creation.manual_seed(0)
+    random.manual_seed(0)
     model = mlp(1, 8, 8, 10)
     data = part()
     data.x_train[40] = np.inf
@@ -183,7 +184,7 @@ def test_train_prints_a_header_and_writes_three_files(tmp_path, network):
 
 
 def test_train_on_mnist_says_where_it_looked(tmp_path, monkeypatch):
-    source = sys.modules["pylayers.data.mnist"]
+    source = sys.modules["pylayers.data.mnist_files"]
 
     def refuse(*args, **kwargs):
         raise source.urllib.error.URLError("no network")
@@ -238,6 +239,22 @@ def test_info_prints_the_version():
     result = command("info")
     assert result.exit_code == 0
     assert result.output.startswith(f"version: {pylayers.__version__} ") and "backend reference: built" in result.output
+
+
+def test_version():
+    result = command("--version")
+    assert (result.exit_code, result.output) == (0, f"pylayers {pylayers.__version__}\n")
+
+
+def test_without_a_driver_nobody_is_told_to_install_cupy(monkeypatch):
+    """Kernels that were built, on a machine without an NVIDIA driver and without CuPy."""
+    module = types.SimpleNamespace(driver_version=lambda: 0, runtime_version=lambda: 13000)
+    monkeypatch.setitem(sys.modules, "pylayers._cuda", module)
+    monkeypatch.setattr(pylayers, "_cuda", module, raising=False)
+    monkeypatch.setattr(backends, "load", lambda name: None)
+    assert place("auto").missing == "no NVIDIA driver"
+    with pytest.raises(ImportError, match="^cuda: no NVIDIA driver$"):
+        place("cuda")
 
 
 def test_module_runs_as_a_command():

@@ -7,8 +7,10 @@ import pytest
 from bounds import assert_within, product_bound, reference, truth
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import LAYOUTS
+from layouts import LAYOUTS, in_turns
 from subject import Subject
+
+from pylayers import arrays
 
 VARIANTS = ["simt_128x128x8", "simt_64x64x16", "simt_32x32x32"]
 # x, weight, stride, padding, dilation, groups
@@ -40,13 +42,13 @@ def draw(geometry, rng):
     return x, weight, bias, dy, how
 
 
-def check(on: Subject, x, weight, bias, dy, how, *variant: str) -> None:
+def check(on: Subject, x, weight, bias, dy, how, **variant: str) -> None:
     """All three directions equal the float64 reference on integers."""
-    got = on("conv_forward", x, weight, bias, *how, None, *variant)
+    got = on("conv_forward", x, weight, bias, *how, None, **variant)
     np.testing.assert_array_equal(got, truth("conv_forward", x, weight, bias, *how))
-    got = on("conv_input_gradient", dy, weight, x.shape, *how, *variant)
+    got = on("conv_input_gradient", dy, weight, x.shape, *how, **variant)
     np.testing.assert_array_equal(got, truth("conv_input_gradient", dy, weight, x.shape, *how))
-    got = on("conv_weight_gradient", dy, x, weight.shape, *how, *variant)
+    got = on("conv_weight_gradient", dy, x, weight.shape, *how, **variant)
     np.testing.assert_array_equal(got, truth("conv_weight_gradient", dy, x, weight.shape, *how))
 
 
@@ -58,7 +60,7 @@ def test_every_geometry_is_exact_on_integers(on: Subject, name: str) -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", ["padded", "strided", "grouped"])
 def test_every_variant(kernels: Subject, name: str, variant: str) -> None:
-    check(kernels, *draw(GEOMETRIES[name], np.random.default_rng(2)), variant)
+    check(kernels, *draw(GEOMETRIES[name], np.random.default_rng(2)), variant=variant)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -67,6 +69,12 @@ def test_strides(on: Subject, name: str, layout: str) -> None:
     x, weight, bias, dy, how = draw(GEOMETRIES[name], np.random.default_rng(3))
     change = LAYOUTS[layout]
     check(on, change(x), change(weight), change(bias), change(dy), how)
+
+
+@pytest.mark.parametrize("first", LAYOUTS)
+def test_arrays_that_lie_differently(on: Subject, first: str) -> None:
+    x, weight, bias, dy, how = draw(GEOMETRIES["strided"], np.random.default_rng(10))
+    check(on, *map(in_turns(first), (x, weight, bias, dy)), how)
 
 
 def test_broadcast_cotangent(on: Subject) -> None:
@@ -124,13 +132,28 @@ def test_schedules(scheduled: Subject) -> None:
 def test_weight_gradient_in_splits_is_exact_and_repeats_bit_for_bit(on: Subject) -> None:
     rng = np.random.default_rng(9)
     how = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
-    x, dy = integers(rng, (3, 2, 40, 40)), integers(rng, (3, 4, 40, 40))  # 4,800 pixels: ten splits
-    np.testing.assert_array_equal(
-        on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), truth("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
-    )
+    for images, height, width in [(3, 40, 40), (1, 35, 31)]:  # 4,800 pixels in ten splits; 1,085, the last one shorter
+        x, dy = integers(rng, (images, 2, height, width)), integers(rng, (images, 4, height, width))
+        want = truth("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
+        np.testing.assert_array_equal(on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), want)
     dy = rng.standard_normal(dy.shape).astype(np.float32)
     first = on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how)
     assert first.tobytes() == on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how).tobytes()
+
+
+def test_images_whose_rows_32_bits_cannot_count(kernels: Subject) -> None:
+    """3 2^30 + 1 rows, all in the same memory, read at every 2^30-th of them: by the stride, and by the dilation."""
+    pixel = kernels.place(np.full((1, 1, 1, 1), 3, np.float32))
+    x = arrays.namespace(pixel).broadcast_to(pixel, (1, 1, 3 * 2**30 + 1, 1))
+    apart, one, padding = (2**30, 1), (1, 1), ((0, 0), (0, 0))
+    weight, taps = np.float32([2]).reshape(1, 1, 1, 1), np.float32([1, 2, 3, 4]).reshape(1, 1, 4, 1)
+    backend = kernels.backend
+    y = backend.conv_forward(x, kernels.place(weight), None, apart, padding, one, 1)
+    np.testing.assert_array_equal(kernels.take(y), np.full((1, 1, 4, 1), 6))
+    slope = backend.conv_weight_gradient(kernels.place(taps), x, weight.shape, apart, padding, one, 1)
+    np.testing.assert_array_equal(kernels.take(slope), [[[[30]]]])
+    y = backend.conv_forward(x, kernels.place(taps), None, one, padding, apart, 1)
+    np.testing.assert_array_equal(kernels.take(y), [[[[30]]]])
 
 
 def test_kernels_refuse_three_dimensions(kernels: Subject) -> None:

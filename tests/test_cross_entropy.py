@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import assert_as_good, assert_within, reference, truth
-from layouts import LAYOUTS
+from layouts import LAYOUTS, in_turns
 from subject import Subject
 
 KINDS = ["logits", "log_probabilities", "probabilities"]
@@ -32,7 +32,7 @@ def check(on: Subject, x, labels, weight, smoothing, reduction, kind, change=lam
         dloss = rng.standard_normal(1 if reduction != "none" else x.shape[0]).astype(np.float32)
         dloss = np.broadcast_to(dloss, x.shape[:1])
         backward = dloss, same[2], same[1]
-        got = on("cross_entropy_backward", *backward)
+        got = on("cross_entropy_backward", dloss, change(same[2]), same[1])
         exact = truth("cross_entropy_backward", *backward)
         assert_as_good(got, exact, reference.cross_entropy_backward(*backward), 2)
 
@@ -57,6 +57,24 @@ def test_label_smoothing(on: Subject, n: int, weighted: bool) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_strides(on: Subject, kind: str, layout: str) -> None:
     check(on, *draw(11, 13, kind), 0.0, "mean", kind, LAYOUTS[layout])
+
+
+@pytest.mark.parametrize("first", LAYOUTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_arrays_that_lie_differently(on: Subject, kind: str, first: str) -> None:
+    check(on, *draw(12, 14, kind), 0.1 if kind == "logits" else 0.0, "none", kind, in_turns(first))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_spoils_its_row(on: Subject, bad: float) -> None:
+    """Elements of gradient 0 too, as 0 times it is no number: torch's gradients say so as well."""
+    gradient = np.array([[0, 0.25, -1], [0, 0.5, -0.5]], np.float32)
+    dloss = np.array([bad, 2], np.float32)
+    got = on("cross_entropy_backward", dloss, gradient, np.ones(1, np.float32))
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(got, gradient * dloss[:, None])
+    nothing_counts = np.zeros(1, np.float32)
+    np.testing.assert_array_equal(on("cross_entropy_backward", dloss, 0 * gradient, nothing_counts), 0 * gradient)
 
 
 @pytest.mark.parametrize("kind", KINDS)

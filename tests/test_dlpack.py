@@ -10,12 +10,12 @@ from typing import Any
 import fake_cuda
 import numpy as np
 import pytest
+from oracle import reference
 
 import pylayers
 import pylayers.nn.functional as F
 from pylayers import exchange, ops
-from pylayers.backends import reference
-from pylayers.backends.protocol import SgdRates
+from pylayers.backends.contract import SgdRates
 
 HOST, CUDA = (1, 0), (2, 1)  # DLPack's device type and number
 

@@ -32,6 +32,15 @@ def test_known_answer_of_philox(on: Subject) -> None:
         np.testing.assert_array_equal(on("dropout", np.ones(4, np.float32), p, 0, 0) != 0, words >= p)
 
 
+@pytest.mark.parametrize("p", [0.5, 1.0])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_shows_even_where_dropped(on: Subject, bad: float, p: float) -> None:
+    """torch multiplies by the mask, and 0 times NaN or infinity is NaN."""
+    x = np.full(40, bad, np.float32)
+    dropped = reference.dropout(np.ones_like(x), p, 3, 4) == 0
+    np.testing.assert_array_equal(on("dropout", x, p, 3, 4), np.where(dropped, np.nan, x))
+
+
 def test_keep_rate_and_independence(on: Subject) -> None:
     x, p = np.ones(40000, np.float32), 0.3
     first, second = on("dropout", x, p, 5, 0) != 0, on("dropout", x, p, 5, 10000) != 0

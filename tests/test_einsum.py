@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle import reference
 
 import pylayers
 from pylayers.autograd import Tensor
-from pylayers.backends import reference
 
 SIZES = {"i": 2, "j": 3, "k": 4, "l": 5, "b": 6, "h": 2, "q": 3, "d": 4}
 LETTERS = [

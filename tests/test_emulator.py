@@ -165,9 +165,9 @@ def test_conversions(plain: ModuleType, kernel: str, dtype: Any) -> None:
 
 def test_device_spec(module: ModuleType) -> None:
     h200 = module.device_spec()
-    assert h200 == (90, 132, 232448, 50 << 20)
-    with emulated.device_spec(capability=80, sms=108, shared_bytes=166912, l2_bytes=40 << 20, module=module):
-        assert module.device_spec() == (80, 108, 166912, 40 << 20)
+    assert h200 == (90, 132, 232448)
+    with emulated.device_spec(capability=80, sms=108, shared_bytes=166912, module=module):
+        assert module.device_spec() == (80, 108, 166912)
     assert module.device_spec() == h200
 
 

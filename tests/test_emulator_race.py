@@ -9,7 +9,7 @@ from typing import Any
 import emulated
 import numpy as np
 import pytest
-from selftest import HERE, SCHEDULES, expectations, run
+from selftest import HERE, SCHEDULES, asynchronous_expectations, bits, expectations, run
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,29 @@ def test_missing_fence_is_a_race(race: ModuleType, order: Any, seed: int) -> Non
         raises = pytest.raises(race.EmulatorError, match=message)
         with emulated.dropped(site, race), emulated.schedule(order, seed, race), raises:
             run(race, "last_block_sums", x, blocks)
+
+
+def test_a_fence_by_one_lane_leaves_the_others_writes_unseen(race: ModuleType) -> None:
+    """Every writer fences for the asynchronous proxy: in all selftest kernels whose warps write together."""
+    noticed = {}
+    for kernel, (x, blocks, y) in asynchronous_expectations().items():
+        race.clear_sites()
+        run(race, kernel, x, blocks)
+        for site in emulated.sites("selftest", race):
+            if site.instruction == "fence_proxy_async":
+                with emulated.by_one_lane(site, race):
+                    try:
+                        run(race, kernel, x, blocks)
+                        noticed[kernel] = False
+                    except race.EmulatorError as error:
+                        noticed[kernel] = "does not see the write by thread" in str(error)
+        np.testing.assert_array_equal(bits(run(race, kernel, x, blocks)), bits(y))
+    assert len(noticed) >= 4 and all(noticed.values()), noticed
+
+
+def test_a_misaligned_access_is_named(race: ModuleType) -> None:
+    with pytest.raises(race.EmulatorError, match=rf"misaligned address: this access at .*{HERE}.* got one off by 1"):
+        run(race, "misaligned", np.zeros(8), 1)
 
 
 @pytest.mark.parametrize("size, blocks, other", [(2, 2, r"thread 0 of block 0"), (1, 1, r"thread \d+ at")])

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import pytest
 from test_gemm_plan import A100, H200, MODULE, untouched
 
-HEADER = Path(__file__).parents[1] / "csrc" / "gemm_choices.hpp"
+HEADER = Path(__file__).parents[1] / "csrc" / "choices.hpp"
 
 
 class Measured(NamedTuple):
-    """A row of `csrc/gemm_choices.hpp`."""
+    """A matrix product of a row of `csrc/choices.hpp`."""
 
     a: str = "bfloat16"
     b: str = "bfloat16"
@@ -27,6 +27,11 @@ class Measured(NamedTuple):
     k: int = 1000
     variant: str = "sm90_64x64x64*2"
 
+    def row(self) -> tuple[Any, ...]:
+        """As it stands in the table."""
+        key = f"{self.a} {self.b} {self.precision} {self.a_lies} {self.b_lies}"
+        return "gemm", self.capability, key, self.batches, self.m, self.n, self.k, self.variant
+
 
 def lying(shape: tuple[int, int, int], dtype: str, how: str) -> Any:
     """An operand in aligned rows or columns, or one element off."""
@@ -37,11 +42,13 @@ def lying(shape: tuple[int, int, int], dtype: str, how: str) -> Any:
     return untouched(shape, dtype, strides, offset=1 if how == "any" else 0)
 
 
-def plan(problem: Measured, *rows: tuple[Any, ...], spec: Any = H200, variant: str = "") -> str:
+def plan(problem: Measured, *rows: Measured, spec: Any = H200, variant: str = "") -> str:
     """The variant for this problem if these rows had been measured."""
     p = problem
     a, b = lying((p.batches, p.m, p.k), p.a, p.a_lies), lying((p.batches, p.k, p.n), p.b, p.b_lies)
-    return MODULE.plan_gemm_measured(a, b, p.precision, spec, variant, list(rows)).variant
+    measured = [row.row() for row in rows]
+    found = MODULE.plan("gemm", [a, b], precision=p.precision, spec=spec, variant=variant, measured=measured)
+    return str(found.variant)
 
 
 def test_what_was_measured_comes_before_the_model() -> None:
@@ -92,8 +99,8 @@ def test_rows_of_other_problems_say_nothing(other: dict[str, Any]) -> None:
     problem, rows = Measured(**other), [Measured(), Measured(k=1400)]
     assert plan(problem, *rows) == plan(problem)
     own = Measured(**other, variant=f"{plan(problem)}*3")
-    assert plan(problem, *sorted([*rows, own])) == f"{plan(problem)}*3"
-    assert plan(Measured(), *sorted([*rows, own])) == "sm90_64x64x64*2"
+    assert plan(problem, *sorted([*rows, own], key=Measured.row)) == f"{plan(problem)}*3"
+    assert plan(Measured(), *sorted([*rows, own], key=Measured.row)) == "sm90_64x64x64*2"
 
 
 def test_rows_of_other_devices_say_nothing() -> None:
@@ -126,7 +133,7 @@ def test_empty_products_are_like_none() -> None:
 def test_rows_come_sorted_and_once() -> None:
     rows = [Measured(), Measured(m=2000)]
     for wrong in ([*rows, rows[0]], [rows[0], rows[0]]):
-        with pytest.raises(ValueError, match=r"gemm: argument 'rows': expected sorted rows of different problems"):
+        with pytest.raises(ValueError, match=r"gemm: argument 'measured': expected sorted rows of different problems"):
             plan(Measured(), *wrong)
     for field in Measured._fields[:-1]:
         value = getattr(Measured(), field)
@@ -139,12 +146,17 @@ def test_rows_come_sorted_and_once() -> None:
 def read(text: str) -> list[Measured]:
     """The rows of a table: a line for each, as a tuple in braces."""
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith('{"')]
-    return [Measured(*ast.literal_eval(f"({line[1:-2]})")) for line in lines]
+    rows = [ast.literal_eval(f"({line[1:-2]})") for line in lines]
+    found = []
+    for _, capability, key, *sizes, variant in (row for row in rows if row[0] == "gemm"):
+        a, b, precision, *lies = key.split()
+        found.append(Measured(a, b, precision, capability, *lies, *sizes, variant))
+    return found
 
 
 def not_to_be_had(rows: list[Measured]) -> list[Measured]:
     """Those whose own problem is not planned by them."""
-    specs = {row.capability: MODULE.DeviceSpec(row.capability, 132, 232448, 50 << 20) for row in rows}
+    specs = {row.capability: MODULE.DeviceSpec(row.capability, 132, 232448) for row in rows}
     return [row for row in rows if plan(row, row, spec=specs[row.capability]) != row.variant.removesuffix("*1")]
 
 
@@ -153,7 +165,7 @@ def test_every_row_of_the_table_can_be_had() -> None:
 
 
 def test_rows_are_read_as_they_are_written() -> None:
-    line = '    {"bfloat16", "bfloat16", "float32", 90, "rows", "columns", 1, 1000, 1000, 1000, "sm90_64x64x64*2"},\n'
+    line = '    {"gemm", 90, "bfloat16 bfloat16 float32 rows columns", 1, 1000, 1000, 1000, "sm90_64x64x64*2"},\n'
     assert read(f"// what\n{line}") == [Measured()]
     wrong = Measured(variant="sm90_64x128x64*100000")
     assert not_to_be_had([Measured(), wrong]) == [wrong]

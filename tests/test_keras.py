@@ -44,9 +44,58 @@ def test_fit_records_history_and_learns():
     assert all(isinstance(value, float) for values in history.history.values() for value in values)
     assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
     assert history.history["val_accuracy"][-1] > 0.9
-    loss, accuracy = model.evaluate(*blobs(60, 12), verbose=0)
+    # In the batches that fit took: a product of other sizes may round otherwise.
+    loss, accuracy = model.evaluate(*blobs(60, 12), batch_size=16, verbose=0)
     assert (loss, accuracy) == (history.history["val_loss"][-1], history.history["val_accuracy"][-1])
-    assert model.evaluate(*blobs(60, 12), verbose=0, return_dict=True) == {"loss": loss, "accuracy": accuracy}
+    assert model.evaluate(*blobs(60, 12), 16, verbose=0, return_dict=True) == {"loss": loss, "accuracy": accuracy}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("sgdd", "mse"), ("adam", "hinge"), ("adam", "mse", ["f1"]), ("adam", "mse", "accuracy"), ("rmsprop", "mse")],
+)
+def test_after_a_failed_compile_nothing_is_trained(arguments):
+    """Neither as the failed call said, nor as an earlier one did."""
+    model = small()
+    before = model.get_weights()
+    with pytest.raises((ValueError, TypeError, NotImplementedError)):
+        model.compile(*arguments)
+    for act in (model.fit, model.evaluate):
+        with pytest.raises(RuntimeError, match="the model has no loss yet; call compile"):
+            act(*blobs(), verbose=0)
+    assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(*blobs(), verbose=0)
+    assert all((a != b).any() for a, b in zip(model.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("bad", [np.full(3, 1j), np.array([None] * 3), np.array(["1", "2", "3"])])
+def test_set_weights_is_all_or_nothing(bad):
+    model = small()
+    before = model.get_weights()
+    with pytest.raises(TypeError, match="argument 'weights': expected an array of numbers, got dtype"):
+        model.set_weights([np.zeros_like(w) for w in before[:-1]] + [bad])
+    assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
+
+
+def test_layers_hear_whether_they_train():
+    """In the steps of fit they do; in its validation, in evaluate and in predict they do not."""
+    heard = []
+
+    class Spy(layers.Layer):
+        def call(self, x, training):
+            heard.append((training, len(x)))
+            return x
+
+    model = models.Sequential([layers.Input((5,)), Spy(), layers.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    (x, y), held_out = blobs(20), blobs(8)
+    model.fit(x, y, batch_size=10, epochs=2, validation_data=held_out, verbose=0)
+    assert heard == [(True, 10), (True, 10), (False, 8)] * 2
+    heard.clear()
+    model.evaluate(x, y, verbose=0)
+    model.predict(x, verbose=0)
+    assert heard == [(False, 20)] * 2
 
 
 def test_epoch_loss_is_the_mean_over_examples_and_steps_are_gradient_descent():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pylayers
+import pylayers.nn.functional as F
 from pylayers.keras import losses, metrics, optimizers
 
 
@@ -143,7 +144,7 @@ def test_normalized_promise_changes_nothing_for_a_softmax():
             (losses.CategoricalCrossentropy(), ONE_HOT),
         ):
             logits.grad = None
-            value = loss(target, pylayers.functional.softmax(logits, -1), normalized)
+            value = loss(target, F.softmax(logits, -1), normalized)
             value.backward()
             found.append((value.item(), logits.grad.numpy().copy()))
     truth = (np.exp(log_softmax(LOGITS)) - ONE_HOT) / 5

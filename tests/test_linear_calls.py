@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import emulated
@@ -16,16 +16,21 @@ import pylayers
 from pylayers import backends, ops
 from pylayers.dtypes import DTYPES
 
-rng = np.random.default_rng(0)
-
-
-def integers(*shape: int, dtype: Any = "float32") -> np.ndarray:
-    """Whose products are exact."""
-    return rng.integers(-3, 4, shape).astype(dtype)
+Draw = Callable[..., np.ndarray]
 
 
 @pytest.fixture
-def served() -> Iterator[None]:
+def integers(rng: np.random.Generator) -> Draw:
+    """Integers of this shape, whose products are exact."""
+
+    def draw(*shape: int, dtype: Any = "float32") -> np.ndarray:
+        return rng.integers(-3, 4, shape).astype(dtype)
+
+    return draw
+
+
+@pytest.fixture
+def served(integers: Draw) -> Iterator[None]:
     """The emulated backend, which has served a linear before: no call of a test is the first."""
     emulated.load()
     with pylayers.backend("emulated"):
@@ -35,7 +40,7 @@ def served() -> Iterator[None]:
 
 
 @pytest.fixture
-def gpu() -> Iterator[fake_cuda.FakeCuda]:
+def gpu(integers: Draw) -> Iterator[fake_cuda.FakeCuda]:
     with fake_cuda.installed() as fake:
         ops.linear(fake.array(integers(2, 3)), fake.array(integers(4, 3)))
         fake.launches()
@@ -63,7 +68,7 @@ SHAPES = [
 
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 @pytest.mark.parametrize("activation", [None, "relu", "swish", 3, ()])
-def test_shapes_and_words(served: None, shapes: Any, activation: Any) -> None:
+def test_shapes_and_words(integers: Draw, served: None, shapes: Any, activation: Any) -> None:
     args = [None if shape is None else integers(*shape) for shape in shapes]
     got = outcome(*args, activation)
     with pylayers.backend("reference"):
@@ -71,7 +76,7 @@ def test_shapes_and_words(served: None, shapes: Any, activation: Any) -> None:
     assert type(got) is type(want) and str(got) == str(want)
 
 
-def test_dtypes(served: None) -> None:
+def test_dtypes(integers: Draw, served: None) -> None:
     """All combinations of three: refused in the reference's words; what it computes and kernels cannot, with theirs."""
     computed, refused = 0, 0
     kinds = [np.dtype(dtype) for dtype in DTYPES.values()] + [np.dtype(">f4"), np.dtype("c8"), np.dtype("O")]
@@ -93,7 +98,7 @@ def test_dtypes(served: None) -> None:
 
 
 @pytest.mark.parametrize("other", [[[1.0] * 3] * 4, None, "weight", 3.0, np.float32(3)], ids=repr)
-def test_what_is_no_array(served: None, other: Any) -> None:
+def test_what_is_no_array(integers: Draw, served: None, other: Any) -> None:
     x, weight = integers(2, 3), integers(4, 3)
     for args in ((other, weight), (x, other), (x, weight, other)):
         got = outcome(*args)
@@ -130,7 +135,7 @@ COPIES = {"four axes, heads", "four axes, every other"}  # which lie like no bat
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_rank_and_stride(kernels: Subject, view: str, dtype: str) -> None:
+def test_every_rank_and_stride(integers: Draw, kernels: Subject, view: str, dtype: str) -> None:
     """The module refuses the views that take a copy; the op computes all of them."""
     x = VIEWS[view](integers(2, 3, 4, 5, 16, dtype=DTYPES[dtype]))
     weight, bias = integers(6, x.shape[-1], dtype=x.dtype), integers(6, dtype=x.dtype)
@@ -147,14 +152,14 @@ def test_every_rank_and_stride(kernels: Subject, view: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("view", sorted(set(VIEWS) - COPIES))
-def test_one_launch_and_no_copy(gpu: fake_cuda.FakeCuda, view: str) -> None:
+def test_one_launch_and_no_copy(integers: Draw, gpu: fake_cuda.FakeCuda, view: str) -> None:
     x = VIEWS[view](integers(2, 3, 4, 5, 16))
     y = ops.linear(gpu.array(x), gpu.array(integers(6, x.shape[-1])))
     assert y.shape == (*x.shape[:-1], 6)
     assert len(gpu.launches()) == (x.size > 0) and [shape for shape, *_ in gpu.allocations] == [y.shape]
 
 
-def test_devices(gpu: fake_cuda.FakeCuda) -> None:
+def test_devices(integers: Draw, gpu: fake_cuda.FakeCuda) -> None:
     """Memory of another place is refused before anything is launched, whichever operand it is."""
     host = [integers(2, 3), integers(4, 3), integers(4)]
     for odd, elsewhere in itertools.product(range(3), (lambda x: gpu.array(x, 1), np.array)):
@@ -166,7 +171,7 @@ def test_devices(gpu: fake_cuda.FakeCuda) -> None:
     assert y.device.id == 1 and [r.device for r in gpu.launches()] == [1]
 
 
-def test_every_operand_of_a_product_lies_beside_it(gpu: fake_cuda.FakeCuda) -> None:
+def test_every_operand_of_a_product_lies_beside_it(integers: Draw, gpu: fake_cuda.FakeCuda) -> None:
     """Said by the launcher itself: nobody else stands between these arrays and a kernel."""
     native: Any = backends.load("cuda")
     shapes = {"bias": (4,), "residual": (2, 4), "saved": (2, 4), "scale_a": (1,), "scale_b": (4,)}
@@ -186,7 +191,7 @@ def test_every_operand_of_a_product_lies_beside_it(gpu: fake_cuda.FakeCuda) -> N
         native.gemm(a, integers(3, 4))
 
 
-def test_the_backend_is_that_of_the_block(served: None) -> None:
+def test_the_backend_is_that_of_the_block(integers: Draw, served: None) -> None:
     x, weight = integers(2, 3, dtype="float64"), integers(4, 3, dtype="float64")
     with pytest.raises(NotImplementedError):
         ops.linear(x, weight)
@@ -198,7 +203,7 @@ def test_the_backend_is_that_of_the_block(served: None) -> None:
     np.testing.assert_array_equal(ops.linear(integers(2, 3), integers(4, 3)).shape, (2, 4))
 
 
-def test_precision_reaches_the_module(gpu: fake_cuda.FakeCuda) -> None:
+def test_precision_reaches_the_module(integers: Draw, gpu: fake_cuda.FakeCuda) -> None:
     x, weight = gpu.array(integers(64, 64)), gpu.array(integers(64, 64))
     kernels = []
     for word in ("highest", "high", "highest"):

@@ -9,21 +9,23 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+from oracle import reference
 from subject import Subject
 
 import pylayers
 import pylayers.nn.functional as F
 from pylayers import ops
 from pylayers.autograd import Tensor
-from pylayers.backends import reference
-from pylayers.backends.native import KERNEL_DTYPES
-from pylayers.backends.sizes import product_dtype
+from pylayers.backends.contract import OPS
+from pylayers.backends.reference.gemm import product_dtype
 
-rng = np.random.default_rng(0)
+Draw = Callable[..., np.ndarray]
 
 
-def draw(*shape: int) -> np.ndarray:
-    return rng.standard_normal(shape)
+@pytest.fixture
+def draw(rng: np.random.Generator) -> Draw:
+    """Normal numbers of this shape."""
+    return lambda *shape: rng.standard_normal(shape)
 
 
 def near(got: Any, want: Any, tolerance: float = 1e-12) -> None:
@@ -33,7 +35,7 @@ def near(got: Any, want: Any, tolerance: float = 1e-12) -> None:
 
 
 def both(
-    call: Callable[[Any, Any], Any], operands: list[np.ndarray], views: Callable[[Any], Any] | None = None
+    draw: Draw, call: Callable[[Any, Any], Any], operands: list[np.ndarray], views: Callable[[Any], Any] | None = None
 ) -> None:
     """Value and gradients of `call(library, tensors)` are torch's, for a random cotangent."""
     torch = pytest.importorskip("torch")
@@ -81,12 +83,12 @@ PRODUCTS: dict[str, tuple[Callable[[Any, Any], Any], list[tuple[int, ...]]]] = {
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_as_torch(name: str) -> None:
+def test_as_torch(draw: Draw, name: str) -> None:
     call, shapes = PRODUCTS[name]
-    both(call, [draw(*shape) for shape in shapes])
+    both(draw, call, [draw(*shape) for shape in shapes])
 
 
-def test_beta_zero_forgets_what_was_there() -> None:
+def test_beta_zero_forgets_what_was_there(draw: Draw) -> None:
     """NaN too, as torch; the gradient is 0 there."""
     a, b = draw(3, 4), draw(4, 5)
     x = Tensor(np.full((3, 5), np.nan), requires_grad=True)
@@ -96,7 +98,7 @@ def test_beta_zero_forgets_what_was_there() -> None:
     assert x.grad is not None and (x.grad.numpy() == 0).all()
 
 
-def test_integers() -> None:
+def test_integers(rng: np.random.Generator) -> None:
     a, b = rng.integers(-5, 6, (2, 3, 4)), rng.integers(-5, 6, (2, 4, 5))
     np.testing.assert_array_equal(pylayers.bmm(a, b).numpy(), a @ b)
     np.testing.assert_array_equal(pylayers.matmul(a, b[0]).numpy(), a @ b[0])
@@ -106,7 +108,7 @@ def test_integers() -> None:
         pylayers.addmm(c, a[0], b[0], alpha=0.5)
 
 
-def test_gemms_are_given_views(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gemms_are_given_views(draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of operands whose leading axes are turned; only two of them without one common stride take a copy."""
     seen: list[np.ndarray] = []
     original = reference.gemm
@@ -128,7 +130,7 @@ def test_gemms_are_given_views(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
-def test_16_bit_products_round_once(name: str) -> None:
+def test_16_bit_products_round_once(draw: Draw, name: str) -> None:
     dtype = np.dtype(getattr(ml_dtypes, name, name))
     x, w, b, dy = (draw(*shape).astype(dtype) for shape in ((6, 40), (5, 40), (5,), (6, 5)))
     wide = [a.astype(np.float32) for a in (x, w, b, dy)]
@@ -143,32 +145,36 @@ def test_16_bit_products_round_once(name: str) -> None:
         assert float(error.max()) <= 2.0 ** (-7 if name == "bfloat16" else -10) * float(np.abs(want).max())
 
 
+def ones(*shape: int) -> np.ndarray:
+    return np.ones(shape)
+
+
 @pytest.mark.parametrize(
     "call, error, words",
     [
-        (lambda: pylayers.mm(draw(2, 3, 4), draw(4, 5)), ValueError,
+        (lambda: pylayers.mm(ones(2, 3, 4), ones(4, 5)), ValueError,
          r"mm: argument 'input': expected 2 axes, got shape \(2, 3, 4\)"),
-        (lambda: pylayers.mm(draw(3, 4), draw(5, 4)), ValueError,
+        (lambda: pylayers.mm(ones(3, 4), ones(5, 4)), ValueError,
          r"mm: argument 'mat2': expected 4 rows as 'input' has columns, got shape \(5, 4\)"),
-        (lambda: pylayers.bmm(draw(2, 3, 4), draw(1, 4, 5)), ValueError,
+        (lambda: pylayers.bmm(ones(2, 3, 4), ones(1, 4, 5)), ValueError,
          r"bmm: argument 'mat2': expected 2 matrices as 'input' has, got shape \(1, 4, 5\)"),
-        (lambda: pylayers.bmm(draw(3, 4), draw(4, 5)), ValueError, "bmm: argument 'input': expected 3 axes"),
-        (lambda: pylayers.dot(draw(3, 4), draw(4)), ValueError, "dot: argument 'input': expected 1 axis, got shape"),
-        (lambda: pylayers.dot(draw(3), draw(4)), ValueError, "dot: argument 'other': expected 3 rows"),
-        (lambda: pylayers.mv(draw(3, 4), draw(4, 1)), ValueError, "mv: argument 'vec': expected 1 axis"),
-        (lambda: pylayers.mm(draw(3, 4), draw(4, 5).astype("f4")), TypeError,
+        (lambda: pylayers.bmm(ones(3, 4), ones(4, 5)), ValueError, "bmm: argument 'input': expected 3 axes"),
+        (lambda: pylayers.dot(ones(3, 4), ones(4)), ValueError, "dot: argument 'input': expected 1 axis, got shape"),
+        (lambda: pylayers.dot(ones(3), ones(4)), ValueError, "dot: argument 'other': expected 3 rows"),
+        (lambda: pylayers.mv(ones(3, 4), ones(4, 1)), ValueError, "mv: argument 'vec': expected 1 axis"),
+        (lambda: pylayers.mm(ones(3, 4), ones(4, 5).astype("f4")), TypeError,
          "mm: argument 'mat2': expected dtype float64 as 'input' has, got float32; cast it: mat2.to"),
-        (lambda: pylayers.mm([[1.0]], draw(1, 1)), TypeError, "mm: argument 'input': expected an array, got list"),
-        (lambda: pylayers.addmm(draw(4, 5), draw(3, 4), draw(4, 5)), ValueError,
+        (lambda: pylayers.mm([[1.0]], ones(1, 1)), TypeError, "mm: argument 'input': expected an array, got list"),
+        (lambda: pylayers.addmm(ones(4, 5), ones(3, 4), ones(4, 5)), ValueError,
          r"addmm: argument 'input': expected a shape that broadcasts to \(3, 5\), got \(4, 5\)"),
-        (lambda: pylayers.addmm(draw(2, 3, 5), draw(3, 4), draw(4, 5)), ValueError, "addmm: argument 'input'"),
-        (lambda: pylayers.addmm(draw(5).astype("f4"), draw(3, 4), draw(4, 5)), TypeError,
+        (lambda: pylayers.addmm(ones(2, 3, 5), ones(3, 4), ones(4, 5)), ValueError, "addmm: argument 'input'"),
+        (lambda: pylayers.addmm(ones(5).astype("f4"), ones(3, 4), ones(4, 5)), TypeError,
          "addmm: argument 'mat1': expected dtype float32 as 'input' has, got float64"),
-        (lambda: pylayers.addmm(draw(5), draw(3, 4), draw(4, 5), beta="1"), TypeError,
+        (lambda: pylayers.addmm(ones(5), ones(3, 4), ones(4, 5), beta="1"), TypeError,
          "addmm: argument 'beta': expected a number, got '1'"),
-        (lambda: pylayers.baddbmm(draw(5), draw(2, 3, 4), draw(4, 5)), ValueError,
+        (lambda: pylayers.baddbmm(ones(5), ones(2, 3, 4), ones(4, 5)), ValueError,
          "baddbmm: argument 'batch2': expected 3 axes"),
-        (lambda: pylayers.baddbmm(draw(5), draw(2, 3, 4), draw(2, 5, 5)), ValueError,
+        (lambda: pylayers.baddbmm(ones(5), ones(2, 3, 4), ones(2, 5, 5)), ValueError,
          "baddbmm: argument 'batch2': expected 4 rows as 'batch1' has columns"),
     ],
 )  # fmt: skip
@@ -177,11 +183,11 @@ def test_refused(call: Callable[[], Any], error: type[Exception], words: str) ->
         call()
 
 
-def test_kernels_take_the_dtypes_of_the_table(kernels: Subject) -> None:
+def test_kernels_take_the_dtypes_of_the_table(kernels: Subject, rng: np.random.Generator) -> None:
     """Exactly those, on integers, whose products are exact; what else there is they refuse."""
     a, b = rng.integers(-3, 4, (2, 5, 16)), rng.integers(-3, 4, (2, 16, 6))
     for name, dtype in pylayers.dtypes.DTYPES.items():
-        if name in KERNEL_DTYPES["gemm"]:
+        if name in OPS["gemm"].kernels:
             got = kernels("gemm", a.astype(dtype), b.astype(dtype))
             assert got.dtype == product_dtype(dtype)
             np.testing.assert_array_equal(got, (a @ b).astype(got.dtype), err_msg=name)
@@ -191,7 +197,7 @@ def test_kernels_take_the_dtypes_of_the_table(kernels: Subject) -> None:
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
-def test_16_bit_layers_run_on_the_kernels(kernels: Subject, name: str) -> None:
+def test_16_bit_layers_run_on_the_kernels(draw: Draw, kernels: Subject, name: str) -> None:
     """Forward and backward of linear and matmul, rounded once each, as on the reference."""
     dtype = pylayers.dtypes.DTYPES[name]
     operands = [draw(*shape).astype(dtype) for shape in ((6, 40), (5, 40), (5,), (6, 5))]

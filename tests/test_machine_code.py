@@ -146,7 +146,7 @@ def registers(logs: dict[str, str]) -> dict[str, int]:  # noqa: F811
 def shared_bytes() -> dict[str, int]:
     """Of a block of each variant of gemm."""
     try:
-        rows = backends.load("cuda").module.gemm_rows()  # type: ignore[attr-defined]
+        rows = backends.load("cuda").module.variants("gemm")  # type: ignore[attr-defined]
     except ImportError as error:
         pytest.skip(f"cuda: {error}")
-    return {f"{name} {a} {b} {precision}": bytes_ for name, a, b, precision, *_, bytes_ in rows}
+    return {f"{row.name} {row.a} {row.b} {row.precision}": row.shared_bytes for row in rows}

@@ -116,6 +116,44 @@ def test_load_state_dict_says_everything_at_once() -> None:
     assert (net[1].weight.detach().numpy() == 0).all()
 
 
+@pytest.mark.parametrize(
+    "bad", [np.full(2, 1j), np.array([None, 1.0], object), np.array(["x", "y"]), np.array([b"1", b"2"]), "12", None]
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_loading_is_all_or_nothing(bad: Any, place: int) -> None:
+    """What holds no real numbers is refused, in the first parameter as in the last, before any is changed."""
+    net = nn.Sequential(nn.Linear(1, 2), nn.Linear(1, 2))
+    before = {name: value.numpy().copy() for name, value in net.state_dict().items()}
+    state = {name: np.zeros_like(value) for name, value in before.items()} | {f"{place}.bias": bad}
+    what = f"load_state_dict: argument '{place}.bias': expected (an array|real numbers), got "
+    with pytest.raises(TypeError, match=what):
+        net.load_state_dict(state)
+    assert all((value.numpy() == before[name]).all() for name, value in net.state_dict().items())
+
+
+def test_loading_into_memory_that_may_not_be_written_changes_nothing() -> None:
+    net = nn.Sequential(nn.Linear(1, 2), nn.Linear(1, 2))
+    net[1].bias.array.setflags(write=False)
+    before = net[0].weight.detach().numpy().copy()
+    with pytest.raises(TypeError, match=r"'1\.bias': expected memory that may be written, got a read-only array"):
+        net.load_state_dict({name: np.zeros(value.shape) for name, value in net.state_dict().items()})
+    assert (net[0].weight.detach().numpy() == before).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_loading_casts_as_torch_does() -> None:
+    """From bool, integers, other byte orders and numbers that overflow, without a warning."""
+    torch = pytest.importorskip("torch")
+    values = [np.array([True, False]), np.array([200, 7], np.uint8), np.array([1e300, -1.5]), np.array([2**40, -1])]
+    layer, other = nn.Linear(1, 2), torch.nn.Linear(1, 2)
+    for value in values:
+        layer.load_state_dict({"bias": value}, strict=False)
+        other.load_state_dict({"bias": torch.tensor(value)}, strict=False)
+        assert (layer.bias.detach().numpy() == other.bias.detach().numpy()).all()
+    layer.load_state_dict({"bias": np.array([3, 4], ">f4")}, strict=False)
+    assert layer.bias.tolist() == [3, 4]
+
+
 def test_loading_is_seen_by_the_tape() -> None:
     """A parameter that was loaded into between forward and backward gives an error, not a wrong gradient."""
     layer = nn.Linear(2, 2)
@@ -195,12 +233,9 @@ def test_assignment_rules() -> None:
 
 
 def test_functional_is_one_module() -> None:
-    import pylayers.functional
-
-    assert F is pylayers.functional is nn.functional
     from pylayers.nn.functional import relu
 
-    assert relu is pylayers.functional.relu
+    assert F is nn.functional and F.relu is relu
 
 
 def test_what_is_not_there_says_what_is() -> None:

@@ -19,7 +19,9 @@ import test_adam
 import test_attention
 import test_conv
 import test_cross_entropy
+import test_dropout
 import test_gemm
+import test_gemm_epilogue
 import test_gemm_huge
 import test_gemm_sm80
 import test_norm
@@ -27,7 +29,7 @@ import test_pool
 import test_softmax
 from bounds import reference
 from gemm_cases import integers
-from layouts import LAYOUTS
+from layouts import LAYOUTS, in_turns
 from subject import Subject
 
 pytestmark = pytest.mark.slow
@@ -54,17 +56,18 @@ def hopper(on: Subject, name: str, dtype: str, left: str, right: str) -> None:
     row = next(row for row in test_gemm.ROWS if (row.name, row.a, row.b) == (name, dtype, dtype))
     long = 2, row.tile_m + 9, row.tile_n + 8, (row.stages + 1) * row.tile_k + 8
     for shape, splits in [(long, 1), ((2, 9, 7, 5 * row.tile_k - 3), 2)]:
-        a, b = test_gemm.draw(row, shape, low=-2)
+        a, b = gemm_cases.draw(row, shape, low=-2)
         a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
-        for out_dtype in test_gemm.output_dtypes(row):
-            test_gemm.assert_exact(on, row, a, b, splits=splits, out_dtype=out_dtype)
-    test_gemm.assert_exact(on, row, *(np.broadcast_to(x[:1], x.shape) for x in (a, b)))
-    a, b = test_gemm.draw(row, (1, 20, row.tile_n, 40))  # the last store has something to store
-    test_gemm.assert_exact(on, row, gemm_cases.put(a, left), gemm_cases.put(b, right))
-    a, b = test_gemm.draw(row, (1, 20, 40, 40))
+        for out_dtype in gemm_cases.output_dtypes(row):
+            gemm_cases.assert_exact(on, row, a, b, splits=splits, out_dtype=out_dtype)
+    gemm_cases.assert_exact(on, row, *(np.broadcast_to(x[:1], x.shape) for x in (a, b)))
+    a, b = gemm_cases.draw(row, (1, 20, row.tile_n, 40))  # the last store has something to store
+    gemm_cases.assert_exact(on, row, gemm_cases.put(a, left), gemm_cases.put(b, right))
+    a, b = gemm_cases.draw(row, (1, 20, 40, 40))
     a, b = gemm_cases.put(a, left), gemm_cases.put(b, right)
-    out_dtype = next(out for out in test_gemm.output_dtypes(row) if out != "int32")
-    test_gemm.assert_epilogue(on, row, a, b, "scales_of_all", out_dtype, 3)
+    out_dtype = next(out for out in gemm_cases.output_dtypes(row) if out != "int32")
+    for epilogue in ("scales_of_all", "scales_of_columns"):
+        test_gemm_epilogue.assert_epilogue(on, row, a, b, epilogue, out_dtype, 3)
 
 
 HOPPER = [
@@ -86,8 +89,8 @@ GATHERS = [detect for detect in HOPPER if "gather" in detect.keywords["name"]]
 def many_tiles(on: Subject) -> None:
     """More than a band of tiles along m, and a second along n that begins where the first ends."""
     row = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x64", "bfloat16"))
-    a, b = test_gemm.draw(row, (2, 600, 125, 8))
-    test_gemm.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
+    a, b = gemm_cases.draw(row, (2, 600, 125, 8))
+    gemm_cases.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
 
 
 def ampere(on: Subject) -> None:
@@ -97,15 +100,15 @@ def ampere(on: Subject) -> None:
 def epilogues(on: Subject) -> None:
     row = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x64", "bfloat16"))
     whole = next(row for row in test_gemm.ROWS if (row.name, row.a) == ("sm90_64x64x128", "int8"))
-    for seed, name in enumerate(test_gemm.EPILOGUES):
+    for seed, name in enumerate(test_gemm_epilogue.EPILOGUES):
         for splits in (1, 2):
-            a, b = test_gemm.draw(row, (2, 21, 35, 128), seed)
+            a, b = gemm_cases.draw(row, (2, 21, 35, 128), seed)
             a, b = gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns")
-            test_gemm.assert_epilogue(on, row, a, b, name, ("bfloat16", "float32")[seed % 2], seed, splits)
-    a, b = test_gemm.draw(whole, (2, 21, 33, 128))
-    test_gemm.assert_exact(on, whole, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
+            test_gemm_epilogue.assert_epilogue(on, row, a, b, name, ("bfloat16", "float32")[seed % 2], seed, splits)
+    a, b = gemm_cases.draw(whole, (2, 21, 33, 128))
+    gemm_cases.assert_exact(on, whole, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"))
     a, b = (np.full(shape, 50).astype(row.a) for shape in [(1, 8, 128), (1, 128, 8)])
-    test_gemm.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"), out_dtype="float32")
+    gemm_cases.assert_exact(on, row, gemm_cases.put(a, "rows"), gemm_cases.put(b, "columns"), out_dtype="float32")
 
 
 def column_sum(on: Subject) -> None:
@@ -119,7 +122,10 @@ def conv(on: Subject) -> None:
     for name in ["strided", "dilated", "grouped"]:
         test_conv.check(on, *test_conv.draw(test_conv.GEOMETRIES[name], rng()))
     how = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
-    x, dy = test_conv.integers(rng(), (3, 2, 20, 20)), test_conv.integers(rng(), (3, 4, 20, 20))
+    x, dy = (
+        test_conv.integers(rng(), (1, 2, 35, 31)),
+        test_conv.integers(rng(), (1, 4, 35, 31)),
+    )  # splits of 543 and 542
     want = reference.conv_weight_gradient(dy, x, (4, 2, 3, 3), *how)
     np.testing.assert_array_equal(on("conv_weight_gradient", dy, x, (4, 2, 3, 3), *how), want)
 
@@ -130,6 +136,7 @@ def pool(on: Subject) -> None:
         x = rng().integers(0, 3, shape).astype(np.float32)
         x[0, 0, :3, :3], x[0, 1, 2, 3] = -np.inf, np.nan
         test_pool.check(on, x, tuple(how))
+        test_pool.check(on, x, tuple(how), in_turns("transposed"))
 
 
 def activation(on: Subject) -> None:
@@ -138,6 +145,7 @@ def activation(on: Subject) -> None:
         test_activation.check(on, x, dy, name)
         test_activation.check(on, x, dy, name, LAYOUTS["stepped"])
         test_activation.test_special_values(on, name)
+    test_activation.test_relu_hides_gradients_rather_than_multiplying_them(on, "float32")
     gemm(on)
 
 
@@ -145,6 +153,7 @@ def dropout(on: Subject) -> None:
     for offset in (7, 2**32 + 5):
         x = rng().standard_normal((3, 40)).astype(np.float32)
         np.testing.assert_allclose(on("dropout", x, 0.5, 3, offset), reference.dropout(x, 0.5, 3, offset), rtol=1e-6)
+    test_dropout.test_what_is_not_finite_shows_even_where_dropped(on, np.nan, 0.5)
 
 
 def softmax(on: Subject) -> None:
@@ -162,17 +171,21 @@ def cross_entropy(on: Subject) -> None:
             test_cross_entropy.check(on, x, labels, weight, 0.2 if kind == "logits" else 0.0, "mean", kind)
     test_cross_entropy.test_unknown_labels_give_nan_and_read_nothing(on, "logits")
     test_cross_entropy.test_probabilities_are_clipped(on)
+    test_cross_entropy.test_a_loss_that_is_not_finite_spoils_its_row(on, np.nan)
 
 
 def norm(on: Subject) -> None:
     for rows, n in [(20, 5), (3, 1100)]:
         test_norm.check(on, *test_norm.draw(rows, n))
+    test_norm.check(on, *test_norm.draw(9, 40), in_turns("channels_last"))
+    test_norm.test_rows_whose_squares_float32_cannot_hold(on, 16, 110)
 
 
 def attention(on: Subject) -> None:
     q, k, v, do = test_attention.draw(2, 2, 9, 40, 33, 70)
     test_attention.check(on, q, k, v, do, None, 10)
     test_attention.check(on, q, k, v, do, None, 34)
+    test_attention.test_arrays_that_lie_differently(on, (5, 35), "stepped")
     mask = np.zeros((9, 40), np.float32)
     mask[4], mask[:, 3] = -np.inf, -np.inf
     k[:, :, 3] = v[:, :, 3] = np.nan
@@ -184,6 +197,8 @@ def optimizers(on: Subject) -> None:
     for rates in (*test_adam.ADAM.values(), *test_adam.SGD.values()):
         test_adam.check(on, rates, [5000, 0, 3, 4096], test_adam.MIXED, count=2)
         test_adam.check(on, rates, [50], test_adam.FLOATS, count=3)
+    test_adam.check(on, test_adam.ADAM["adamw"], [2**20 + 4097], test_adam.FLOATS, count=2)
+    test_adam.check(on, test_adam.SGD["momentum"], [3] * 70, test_adam.FLOATS, count=1)
     for sizes in ([9000, 3], [300 * 4096]):
         lists = test_adam.Lists(on, sizes, test_adam.FLOATS, 0)
         want = reference.gradient_norm([np.array(g) for g in lists.gradients])
@@ -202,7 +217,10 @@ DETECTORS: dict[str, list[Detector]] = {
     "gemm_sum.cuh": [epilogues],
     "core/epilogue.cuh": [epilogues, test_gemm_huge.far_rows],
     "core/raster.cuh": [many_tiles, *HOPPER],
-    "core/ring.cuh": HOPPER,
+    "core/ring.cuh": [*HOPPER, many_tiles],
+    "core/tile_producer.cuh": [*HOPPER, many_tiles, test_gemm_huge.far_gathered],
+    "core/wgmma_loop.cuh": [*HOPPER, many_tiles],
+    "core/tile_store.cuh": [*HOPPER, many_tiles],
     "conv_simt.cuh": [conv],
     "pool.cuh": [pool],
     "elementwise.cuh": [activation],
@@ -252,7 +270,7 @@ def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Calla
         for site in emulated.sites(module=module):
             if f"kernels/{file}:" in site.where:
                 visitors.setdefault(site, []).append(detect)
-    survivors = []
+    survivors, fences = [], 0
     rows = [row for row in mutants.numbered() if row[1] == file]
     for number, _, good, bad in rows:
         with emulated.mutant(number, module=module):
@@ -262,7 +280,12 @@ def test_planted_bugs_are_noticed(on: Subject, file: str, record_property: Calla
         with emulated.dropped(site, module=module):
             if not noticed(on, detectors):
                 survivors.append(f"dropped {site}")
-    planted = len(rows) + len(visitors)
+        if site.instruction == "fence_proxy_async":  # of each lane's own writes
+            fences += 1
+            with emulated.by_one_lane(site, module=module):
+                if not noticed(on, detectors):
+                    survivors.append(f"by one lane only {site}")
+    planted = len(rows) + len(visitors) + fences
     record_property("mutants", [planted - len(survivors), planted])
     assert not survivors, "\n".join(survivors)
 

@@ -247,6 +247,16 @@ def test_clip_grad_norm(max_norm: float) -> None:
         assert abs(p.grad.numpy() - q.grad.numpy()).max() <= 1e-6
 
 
+def test_clipping_without_gradients_returns_zero() -> None:
+    """As in torch; an empty list too, and a parameter that never was in a loss does not disturb the others."""
+    torch = pytest.importorskip("torch")
+    p, q = nn.Parameter(np.ones(2, np.float32)), torch.nn.Parameter(torch.ones(2))
+    for ours, theirs in (([p], [q]), ([], []), (p, q)):
+        got, wanted = nn.utils.clip_grad_norm_(ours, 1.0), torch.nn.utils.clip_grad_norm_(theirs, 1.0)
+        assert got.item() == wanted.item() == 0
+        assert (got.shape, got.dtype) == (tuple(wanted.shape), np.float32)
+
+
 @pytest.mark.parametrize("sizes", [(1,), (0,), (3, 0), (0, 3), (1, 0, 3, 4095, 4097), (2,) * 300])
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 def test_every_parameter_of_any_list_changes(kind: str, sizes: tuple[int, ...]) -> None:

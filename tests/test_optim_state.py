@@ -64,6 +64,34 @@ def test_resume(kind: str, tmp_path: Path) -> None:
         assert (p.array == q.array).all()
 
 
+def test_a_training_with_dropout_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """Weights, optimizer and random state through one file: 6 steps, and 6 after loading, are 12 steps."""
+
+    def made() -> tuple[nn.Module, Any]:
+        net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 4))
+        return net, optim.AdamW(net.parameters(), lr=0.01)
+
+    def steps(net: nn.Module, optimizer: Any) -> None:
+        for _ in range(6):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(pylayers.randn(10, 8)), pylayers.randint(0, 4, (10,))).backward()
+            optimizer.step()
+
+    pylayers.manual_seed(3)
+    net, optimizer = made()
+    steps(net, optimizer)
+    state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "rng": pylayers.get_rng_state()}
+    pylayers.save(state, tmp_path / "state")
+    steps(net, optimizer)
+    again, other = made()  # draws its weights, so that the generator stands elsewhere
+    state = pylayers.load(tmp_path / "state")
+    again.load_state_dict(state["net"])
+    other.load_state_dict(state["optimizer"])
+    pylayers.set_rng_state(state["rng"])
+    steps(again, other)
+    assert all((p.array == q.array).all() for p, q in zip(net.parameters(), again.parameters(), strict=True))
+
+
 def test_state_that_does_not_fit() -> None:
     """All or nothing: a state of other groups or shapes changes neither options nor moments."""
     p = nn.Parameter(np.ones(3))
@@ -79,6 +107,13 @@ def test_state_that_does_not_fit() -> None:
     foreign = {"state": {0: {"momentum_buffer": np.ones(3)}}, "param_groups": [{"params": [0]}]}
     with pytest.raises(pylayers.CheckpointError, match="state 0: expected 'exp_avg', got momentum_buffer"):
         optimizer.load_state_dict(foreign)
+    for bad in (np.full(3, 1j), np.array([None] * 3), np.array(["1", "2", "3"]), "abc"):
+        wrong = {
+            "state": {0: {"step": 1, "exp_avg": np.zeros(3), "exp_avg_sq": bad}},
+            "param_groups": [{"params": [0]}],
+        }
+        with pytest.raises(pylayers.CheckpointError, match="'exp_avg_sq': expected an array of real numbers, got"):
+            optimizer.load_state_dict(wrong)
     with pytest.raises(pylayers.CheckpointError, match="expected {'state': ..., 'param_groups': ...}"):
         optimizer.load_state_dict({"weight": 1})
     with pytest.raises(ValueError, match="Adam: argument 'lr': expected a finite number >= 0, got -1.0"):

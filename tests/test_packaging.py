@@ -119,7 +119,7 @@ def test_a_driver_too_old_is_named() -> None:
         driver_version = staticmethod(lambda: 12040)
         runtime_version = staticmethod(lambda: 13000)
 
-    assert info.gpus(Cuda) == "driver too old: it knows CUDA 12.4, the kernels were built with CUDA 13.0"  # type: ignore[arg-type]
+    assert info.gpus(Cuda) == "none: driver too old: it knows CUDA 12.4, the kernels were built with CUDA 13.0"  # type: ignore[arg-type]
 
 
 def test_a_checkout_says_in_one_line_that_nothing_is_built(checkout: Path) -> None:

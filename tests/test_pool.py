@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import truth
-from layouts import LAYOUTS
+from layouts import LAYOUTS, in_turns
 from subject import Subject
 
 # x, kernel, stride, padding, dilation, out
@@ -49,6 +49,13 @@ def test_ties_go_to_the_first(on: Subject, name: str) -> None:
 def test_strides(on: Subject, name: str, layout: str) -> None:
     shape, *how = WINDOWS[name]
     check(on, np.random.default_rng(4).standard_normal(shape).astype(np.float32), tuple(how), LAYOUTS[layout])
+
+
+@pytest.mark.parametrize("first", LAYOUTS)
+@pytest.mark.parametrize("name", ["halves", "overlap"])
+def test_arrays_that_lie_differently(on: Subject, name: str, first: str) -> None:
+    shape, *how = WINDOWS[name]
+    check(on, np.random.default_rng(7).standard_normal(shape).astype(np.float32), tuple(how), in_turns(first))
 
 
 @pytest.mark.parametrize("name", ["halves", "overlap"])

@@ -10,6 +10,7 @@ from result_records import kernel, row, saw
 
 from benchmarks import evidence, optable, report, run, summary
 from benchmarks.results import append
+from pylayers.backends.contract import OPS
 
 
 def run_file(path: Path, on: evidence.Kernel, device: str = "cuda") -> Path:
@@ -85,9 +86,8 @@ def test_a_case_shows_its_newest_figures(tmp_path: Path) -> None:
 
 
 def test_every_op_has_its_launcher() -> None:
-    for op in optable.ops():
-        if optable.has(optable.Native, op) == "yes":
-            assert optable.launchers(op), op
+    for op, own in OPS.items():
+        assert optable.launchers(op) or not own.kernels, op
     assert optable.launchers("conv_forward") == ("conv",)
     assert {"gemm", "gemm_simt", "gemm_bf16_sm90"} <= set(optable.launchers("gemm"))
 
@@ -95,9 +95,9 @@ def test_every_op_has_its_launcher() -> None:
 def test_every_case_belongs_to_an_op() -> None:
     for family in run.load(["gemm", "conv", "attention", "optim"]):
         for case in family.cases:
-            found = [op for op in optable.ops() if optable.belongs(op, family.name, case.params)]
+            found = [op for op in OPS if optable.belongs(op, family.name, case.params)]
             assert len(found) == 1, case.name
-    found = {case.params["op"]: [op for op in optable.ops() if optable.belongs(op, "rows", case.params)]
+    found = {case.params["op"]: [op for op in OPS if optable.belongs(op, "rows", case.params)]
              for (family,) in [run.load(["rows"])] for case in family.cases}  # fmt: skip
     assert found["log_softmax"] == ["softmax_forward"] and found["gelu_backward"] == ["activation_backward"]
     assert found["dropout"] == ["dropout"] and found["layer_norm"] == ["layer_norm_forward"]

@@ -13,6 +13,7 @@ import pytest
 HERE = Path(__file__).parent
 FAMILIES = [
     "gemm",
+    "gemm_epilogue",
     "column_sum",
     "conv",
     "pool",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from bounds import assert_as_good, reference, truth
-from layouts import LAYOUTS
+from layouts import LAYOUTS, in_turns
 from subject import Subject
 
 
@@ -30,6 +30,13 @@ def test_every_length(on: Subject, log: bool) -> None:
 def test_strides(on: Subject, layout: str, shape: tuple[int, int], log: bool) -> None:
     rng = np.random.default_rng(2)
     check(on, *(rng.standard_normal(shape).astype(np.float32) for _ in range(2)), log, LAYOUTS[layout])
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("first", LAYOUTS)
+def test_arrays_that_lie_differently(on: Subject, first: str, log: bool) -> None:
+    rng = np.random.default_rng(5)
+    check(on, *(rng.standard_normal((6, 40)).astype(np.float32) for _ in range(2)), log, in_turns(first))
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -13,46 +13,43 @@ import pytest
 from result_records import row
 
 from benchmarks import bench_gemm, choices, places, tune
-from benchmarks.results import Results, append, row_of
+from benchmarks.results import Results, append
+
+TYPES = ("gemm", 90, "bfloat16 bfloat16 float32 rows columns")
 
 
-def tuned(case: str, times: dict[str, float], **params: Any) -> list[dict[str, Any]]:
-    """Rows of a case of `tune`."""
-    about = {"m": 4096, "n": 4096, "k": 4096, "layout": "nt", "batch": 0, "b_dtype": "bfloat16", **params}
-    return [row(case, name, s, family="tune gemm", dtype="bfloat16", params=about) for name, s in times.items()]
+def tuned(case: str, times: dict[str, float], *sizes: int) -> list[dict[str, Any]]:
+    """The records of a case of `tune`."""
+    problem = {"kind": "problem", "case": case, "problem": [*TYPES, *sizes]}
+    rows = [row(case, name, s, family="tune gemm", dtype="bfloat16", params={}) for name, s in times.items()]
+    return [problem, *rows]
 
 
 def test_choices_are_what_was_quickest() -> None:
     header = {"kind": "header", "device": "cuda", "capability": 90}
-    rows = tuned("a", {"x*1 (the plan's choice)": 1.0, "y*2": 0.5})
-    rows += tuned("b", {"x*1 (the plan's choice)": 1.0, "y*2": 0.99}, m=1)  # no difference: nothing to choose
-    rows += tuned("c", {"x*1 (the plan's choice)": 1.0}, k=4097, batch=3)
-    rows += tuned("d", {"x*1 (the plan's choice)": 1.0}, m=1, k=4104, batch=3)
-    rows += tuned("e", {"x*1 (the plan's choice)": 1.0}, m=1, k=4097)
-    rows += tuned("f", {"x*1 (the plan's choice)": 1.0}, m=1, n=16, k=4097, batch=2)
-    slower = tuned("a", {"x*1 (the plan's choice)": 1.0, "y*2": 0.9, "z*1": 0.1})
-    slower[2]["status"] = "rejected"
+    rows = tuned("a", {"x*1 (the plan's choice)": 1.0, "y*2": 0.5}, 1, 4096, 4096, 4096)
+    # No difference: nothing to choose.
+    rows += tuned("b", {"x*1 (the plan's choice)": 1.0, "y*2": 0.99}, 1, 1, 4096, 4096)
+    rows += tuned("c", {"x*1 (the plan's choice)": 1.0}, 3, 4096, 4096, 4097)
+    slower = tuned("a", {"x*1 (the plan's choice)": 1.0, "y*2": 0.9, "z*1": 0.1}, 1, 4096, 4096, 4096)
+    slower[3]["status"] = "rejected"
     found = choices.choices([Results([header, *rows]), Results([header, *slower])])
-    types = ("bfloat16", "bfloat16", "float32", 90)
     assert found == sorted([
-        (*types, "rows", "columns", 1, 4096, 4096, 4096, "y*2"),
-        (*types, "rows", "columns", 1, 1, 4096, 4096, "x*1"),
-        (*types, "any", "any", 3, 4096, 4096, 4097, "x*1"),
-        (*types, "rows", "columns", 3, 1, 4096, 4104, "x*1"),
-        (*types, "rows", "any", 1, 1, 4096, 4097, "x*1"),  # one row has no stride
-        (*types, "any", "any", 2, 1, 16, 4097, "x*1"),  # but two matrices of one row have
+        (*TYPES, 1, 4096, 4096, 4096, "y*2"),
+        (*TYPES, 1, 1, 4096, 4096, "x*1"),
+        (*TYPES, 3, 4096, 4096, 4097, "x*1"),
     ])  # fmt: skip
 
 
 def test_the_table_is_written_and_read() -> None:
     text = choices.TABLE.read_text()
-    rows = [("int8", "int8", "float32", 90, "rows", "columns", 1, 2, 3, 4, "v*1")]
+    rows = [(*TYPES, 1, 2, 3, 4, "v*1")]
     once = choices.with_rows(text, rows)
-    assert '    {"int8", "int8", "float32", 90, "rows", "columns", 1, 2, 3, 4, "v*1"},\n' in once
+    assert '    {"gemm", 90, "bfloat16 bfloat16 float32 rows columns", 1, 2, 3, 4, "v*1"},\n' in once
     assert choices.written(once) == rows and choices.with_rows(once, choices.written(text)) == text
-    other = [(*rows[0][:3], 80, *rows[0][4:])]
-    assert choices.together(rows, other) == sorted(rows + other)
-    assert choices.together(rows, [(*rows[0][:10], "w*1")]) == [(*rows[0][:10], "w*1")]
+    for other in ([("gemm", 80, *rows[0][2:])], [("conv_forward", *rows[0][1:])]):
+        assert choices.together(rows, other) == sorted(rows + other)
+    assert choices.together(rows, [(*rows[0][:7], "w*1")]) == [(*rows[0][:7], "w*1")]
     with pytest.raises(ValueError, match="tune: expected a table between"):
         choices.with_rows("nothing", rows)
 
@@ -72,12 +69,11 @@ def test_the_plan_takes_what_was_measured() -> None:
         if case.dtype == "int8" and case.bytes > 1 << 20:
             continue  # drawn as int64
         x = bench_gemm.inputs(case, place)
-        a, b = tune.operands(case, x)
-        own, precision = tune.canonical(tune.module_choice(module, a, b, case, spec)), tune.precision(case)
-        known = choices.problem(row_of(case, contender="", place="", backend=""), spec.capability)
-        for variant in [v for v in tune.variants(module, case, x, spec) if v != own][:2]:
-            plan = module.plan_gemm_measured(a, b, precision, spec, "", [(*known, variant)])
-            assert tune.canonical(plan.variant) == variant, f"{case.name} {known}"
+        asked = tune.question(case, x) | {"spec": spec}
+        plan = tune.model(module, asked)
+        for variant in [v for v in tune.possible(module, asked) if v != tune.canonical(plan.variant)][:2]:
+            chosen = module.plan("gemm", measured=[(*plan.problem, variant)], **asked)
+            assert tune.canonical(chosen.variant) == variant, f"{case.name} {plan.problem}"
             tried += 1
     assert tried > 100
 

@@ -44,7 +44,7 @@ constexpr std::pair<std::string_view, BiasCorrection> kBiasCorrectionWords[] = {
     {"none", BiasCorrection::kNone}, {"separate", BiasCorrection::kSeparate}, {"folded", BiasCorrection::kFolded}};
 constexpr auto& words(BiasCorrection) { return kBiasCorrectionWords; }
 
-// What the optimizers are told beside their tensors, as `protocol.AdamRates` and `protocol.SgdRates`.
+// What the optimizers are told beside their tensors, as `contract.AdamRates` and `contract.SgdRates`.
 struct AdamRates {
     double lr, beta1, beta2, eps, weight_decay;
     bool decoupled, maximize;

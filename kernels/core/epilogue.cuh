@@ -2,14 +2,13 @@
 // product with its derivative: a warp at a time, 16 rows by 32 columns, through shared memory so that it reads and
 // writes along rows.
 #pragma once
+#include "kernels/core/dtype.hpp"
 #include "kernels/core/layout.cuh"
 #include "kernels/core/math.cuh"
 #include "kernels/core/ptx.cuh"
 
 namespace pylayers {
 using namespace ptx;
-
-enum class Element { kFloat32, kBfloat16, kFloat16, kInt32 };
 
 struct Epilogue {
     struct Matrix {
@@ -28,7 +27,7 @@ struct Epilogue {
     Scale scale_a, scale_b;     // of rows and of columns
     float* column_sums;         // (batches, divide_up(m, 16), n): sums of y over 16 rows; null: not wanted
     float alpha, beta;
-    Element element;  // of y, residual, saved and bias
+    DType dtype;  // of y, residual, saved and bias
     Activation activation;
     bool derivative;  // y = v activation'(saved) instead of activation(v)
     bool paired;      // columns 2 i and 2 i + 1 of y, residual and saved may be accessed together
@@ -115,7 +114,7 @@ DEVICE void apply(Epilogue const& e, Columns<T, N> const& columns, float (&v)[N]
     if (e.derivative) load<T>(other, e.saved, place(e.saved, z, row, column), count, e.paired);
     UNROLL
     for (int i = 0; i < N; ++i)
-        v[i] = e.derivative ? v[i] * activation_derivative(other[i], e.activation) : activate(v[i], e.activation);
+        v[i] = e.derivative ? activation_gradient(v[i], other[i], e.activation) : activate(v[i], e.activation);
 }
 
 // Half a warp takes a row, each lane two columns.
@@ -171,15 +170,17 @@ DEVICE void store_one(Epilogue const& e, int64_t z, int64_t row, int64_t column,
 template <class Sum>
 DEVICE void store_tile(Epilogue const& e, EpilogueTile<Sum> const& tile, int64_t z, int64_t row0, int64_t column0) {
     using namespace epilogue_detail;
-    switch (e.element) {
-        case Element::kFloat32:
+    switch (e.dtype) {
+        case DType::kFloat32:
             return store_floats<float>(e, tile, z, row0, column0);
-        case Element::kBfloat16:
+        case DType::kBfloat16:
             return store_floats<bf16>(e, tile, z, row0, column0);
-        case Element::kFloat16:
+        case DType::kFloat16:
             return store_floats<fp16>(e, tile, z, row0, column0);
-        case Element::kInt32:
+        case DType::kInt32:
             if constexpr (std::is_same_v<Sum, int32_t>) store_integers(e, tile, z, row0, column0);
+            return;
+        default:
             return;
     }
 }

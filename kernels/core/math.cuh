@@ -33,28 +33,29 @@ DEVICE float activate(float x, Activation activation) {
     return x;
 }
 
-// The derivative from what forward saved: y for relu, sigmoid and tanh, x for the others.
-DEVICE float activation_derivative(float saved, Activation activation) {
+// dx = dy activation'(.) from what forward saved: y for relu, sigmoid and tanh, x for the others.
+DEVICE float activation_gradient(float dy, float saved, Activation activation) {
     float const s = saved;
     switch (activation) {
         case Activation::kNone:
-            return 1.0f;
+            return dy;
         case Activation::kRelu:
-            return s > 0.0f ? 1.0f : 0.0f;
+            return s <= 0.0f ? 0.0f : dy;  // no product: 0 even for an infinite dy, and dy where a NaN was saved
         case Activation::kSigmoid:
-            return s * (1.0f - s);
+            return dy * (s * (1.0f - s));
         case Activation::kTanh:
-            return 1.0f - s * s;
+            return dy * (1.0f - s * s);
         case Activation::kGelu:
-            return 0.5f * (1.0f + erff(s * kSqrtHalf)) + s * kInverseSqrt2Pi * expf(-0.5f * s * s);
+            return dy * (0.5f * (1.0f + erff(s * kSqrtHalf)) + s * kInverseSqrt2Pi * expf(-0.5f * s * s));
         case Activation::kGeluTanh: {
             float const t = tanhf(kSqrt2OverPi * (s + kGeluCubic * s * s * s));
-            return 0.5f * (1.0f + t) + 0.5f * s * (1.0f - t * t) * kSqrt2OverPi * (1.0f + 3.0f * kGeluCubic * s * s);
+            float const slope = kSqrt2OverPi * (1.0f + 3.0f * kGeluCubic * s * s);
+            return dy * (0.5f * (1.0f + t) + 0.5f * s * (1.0f - t * t) * slope);
         }
         case Activation::kSilu:
-            return sigmoid(s) * (1.0f + s * (1.0f - sigmoid(s)));
+            return dy * (sigmoid(s) * (1.0f + s * (1.0f - sigmoid(s))));
     }
-    return 1.0f;
+    return dy;
 }
 
 }  // namespace pylayers

@@ -35,6 +35,8 @@ template <int kLines, int kLineBytes> struct alignas(128) SwizzledTile {
     }
 };
 
+constexpr int kTileRowBytes = 128;  // of the tiles of TMA and wgmma: the widest span of a swizzle
+
 // (kSize rows, kBytes of k) of an operand. Lines are rows; with kCopyMn they are single k.
 template <TileLoad kLoad, int kSize, int kBytes>
 struct OperandTile

@@ -2,7 +2,7 @@
 //
 // This file and kernels/core/ptx/ hold the only asm, intrinsics, __CUDACC__ and target macros of the project. On a GPU
 // each name is its instruction; compiled by g++ the same names are given a body by the emulator
-// (tests/emulator/ptx.hpp).
+// (emulator/ptx.hpp).
 #pragma once
 #include <cstdint>
 #include <type_traits>

@@ -34,6 +34,16 @@ template <int kStages> struct Ring {
             mbarrier_init(&empty[i], empty_arrivals);
         }
     }
+
+    // By every warp that has read a stage, to each block of the cluster that sends to this one.
+    template <int kCluster> DEVICE void release(int stage) {
+        int const lane = thread_index() % kWarp;
+        if constexpr (kCluster > 1) {
+            if (lane < kCluster) mbarrier_arrive_cluster(&empty[stage], lane);
+        } else if (lane == 0) {
+            mbarrier_arrive(&empty[stage]);
+        }
+    }
 };
 
 }  // namespace pylayers

@@ -24,11 +24,24 @@ template <int kRowThreads> struct RowKernel : PlainKernel<256, 2> {
     }
 };
 
-// A matrix with any strides.
+// A matrix with any strides: its elements are computed with as float32 and rounded once.
 template <class T> struct Rows {
     T* data;
     int64_t row_stride, column_stride;
-    DEVICE T& at(int64_t row, int64_t column) const { return data[row * row_stride + column * column_stride]; }
+    DEVICE float at(int64_t row, int64_t column) const {
+        return to_float(data[row * row_stride + column * column_stride]);
+    }
+    DEVICE void put(int64_t row, int64_t column, float value) const {
+        data[row * row_stride + column * column_stride] = from_float<T>(value);
+    }
+};
+
+// A vector with any stride, or none.
+template <class T> struct Vector {
+    T const* data;
+    int64_t stride;
+    DEVICE explicit operator bool() const { return data != nullptr; }
+    DEVICE float at(int64_t i) const { return to_float(data[i * stride]); }
 };
 
 }  // namespace pylayers

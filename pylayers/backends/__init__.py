@@ -1,39 +1,43 @@
-"""Three implementations of one contract, `protocol.Backend`: reference (NumPy), emulated (kernels on the CPU), cuda."""
+"""Three implementations of one contract, `contract.Backend`: reference (NumPy), emulated (kernels on the CPU), cuda."""
 
 from __future__ import annotations
 
 import functools
-import importlib
 import typing
 
 from numpy import ndarray
 
 from pylayers import arrays
 from pylayers.arrays import libraries
-from pylayers.backends.protocol import Backend
+from pylayers.backends.contract import Backend
 from pylayers.context import BACKENDS, backend_name
 from pylayers.errors import expected
-
-if typing.TYPE_CHECKING:
-    from pylayers.backends.native import Native
 
 HOST = frozenset(("cpu", ""))  # "": there is no array
 
 
 # The compiled module that `of` found for arrays of a type, by the name of the block's backend: what the next call of an
 # op may ask at once, without checks. What that cannot serve, or what has no meaning, it refuses before it launches.
-compiled: dict[str | None, dict[type, Native]] = {name: {} for name in (None, *BACKENDS)}
+compiled: dict[str | None, dict[type, Backend]] = {name: {} for name in (None, *BACKENDS)}
 REFUSALS = (TypeError, ValueError, NotImplementedError)
+
+
+@functools.cache
+def reference_backend() -> Backend:
+    """The one reference backend, which needs no module."""
+    from pylayers.backends.reference import Reference
+
+    return typing.cast(Backend, Reference())
 
 
 @functools.cache
 def load(name: str) -> Backend:
     """The named backend; ImportError with the remedy when its module was not built."""
     if name == "reference":
-        return typing.cast(Backend, importlib.import_module("pylayers.backends.reference"))
+        return reference_backend()
     from pylayers.backends.native import Native
 
-    return Native(name)
+    return typing.cast(Backend, Native(name))
 
 
 def forget() -> None:
@@ -65,5 +69,5 @@ def of(op: str, *operands: object) -> Backend:
         raise expected(op, "device", f"arrays in {where} for backend '{name}'", device, error=TypeError)
     backend = load(name)
     if name != "reference" and kind is not None:
-        compiled[backend_name.get()][kind] = typing.cast("Native", backend)
+        compiled[backend_name.get()][kind] = backend
     return backend

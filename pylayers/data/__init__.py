@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pylayers import names
-from pylayers.data.digits import digits
+from pylayers.data.handwritten import digits
 from pylayers.data.idx import read_idx
 from pylayers.data.images import Images
-from pylayers.data.mnist import mnist
+from pylayers.data.mnist_files import mnist
 
 __all__ = ["Images", "digits", "mnist", "read_idx"]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 from pylayers.functional.array import tensor_method
 from pylayers.functional.chain import Chained
 from pylayers.functional.inplace import changed
-from pylayers.ops import checks
-from pylayers.ops.activation import ACTIVATIONS, activation_backward, activation_forward, saves_result
+from pylayers.operations import checks
+from pylayers.operations.activation import ACTIVATIONS, activation_backward, activation_forward, saves_result
 
 Array = Any
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Operation, Tensor
-from pylayers.backends.protocol import Activation
+from pylayers.autograd import Record, Tensor
+from pylayers.backends.contract import Activation
 from pylayers.errors import expected
 from pylayers.functional.activation import fused
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.activation import activation_backward
-from pylayers.ops.conv import Geometry, conv, conv_backward
-from pylayers.ops.conv import geometry as checked_geometry
+from pylayers.operations.activation import activation_backward
+from pylayers.operations.conv import Geometry, conv, conv_backward
+from pylayers.operations.conv import geometry as checked_geometry
 
 Array = Any
 
 
-class Convolution(Operation):
+class Convolution(Record):
     """y = activation(x * weight + bias) for x (N, C, *S)."""
 
     @staticmethod

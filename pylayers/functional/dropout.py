@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pylayers import creation
-from pylayers.autograd import Operation, Tensor
+from pylayers import random
+from pylayers.autograd import Record, Tensor
 from pylayers.functional.inplace import changed
 from pylayers.functional.shape import as_tensor
-from pylayers.ops import checks
-from pylayers.ops.dropout import dropout as drop
-from pylayers.ops.dropout import words_used
+from pylayers.operations import checks
+from pylayers.operations.dropout import dropout as drop
+from pylayers.operations.dropout import words_used
 
 Array = Any
 
 
-class Dropout(Operation):
+class Dropout(Record):
     """y = x keep / (1 - p); the mask is computed again in backward from the seed and the offset."""
 
     @staticmethod
@@ -41,4 +41,4 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
         return x
     if inplace:
         return changed("dropout", x, dropout, p)
-    return Dropout.apply(x, p, *creation.philox(words_used(x.array)))
+    return Dropout.apply(x, p, *random.philox(words_used(x.array)))

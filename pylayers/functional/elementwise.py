@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Operation, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import operator, tensor_method
-from pylayers.ops.array import as_operand, elementwise
+from pylayers.operations.array import as_operand, elementwise
 
 Array = Any
 
 
-class Elementwise(Operation):
+class Elementwise(Record):
     """y = f(x) with dx = dy f'(x), which `derivative(xp, saved)` gives from what `needs` names: x, y or nothing."""
 
     ufunc: str

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Operation, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor, reshape
-from pylayers.ops import checks
-from pylayers.ops.array import accumulator, as_operand, cast, is_number, sum_to
+from pylayers.operations import checks
+from pylayers.operations.array import accumulator, as_operand, cast, is_number, sum_to
 
 Array = Any
 Index = tuple[tuple[Any, ...], ...]  # steps: each is an index of what the one before it gives
@@ -89,7 +89,7 @@ def _is_basic(index: Index) -> bool:
     return all(part is None or part is Ellipsis or isinstance(part, slice) or _is_integer(part) for part in index[-1])
 
 
-def _kept(ctx: Operation, index: Index) -> Index:
+def _kept(ctx: Record, index: Index) -> Index:
     """The index for backward, safe from changes of its arrays."""
     if not any(ctx.needs_input_grad):
         return ()
@@ -108,7 +108,7 @@ def _scatter(shape: tuple[int, ...], index: Index, dy: Array) -> Array:
     return cast(dx, dy.dtype)
 
 
-class GetItem(Operation):
+class GetItem(Record):
     """x[index]: a view for integers and slices, a copy for arrays."""
 
     @staticmethod
@@ -122,7 +122,7 @@ class GetItem(Operation):
         return _scatter(ctx.shape, ctx.index, dy), None
 
 
-class SetItem(Operation):
+class SetItem(Record):
     """x with x[index] = value, in the memory of x."""
 
     @staticmethod
@@ -149,7 +149,7 @@ class SetItem(Operation):
         return dx, None, dvalue
 
 
-class TakeAlongAxis(Operation):
+class TakeAlongAxis(Record):
     """y[.., i, ..] = x[.., indices[.., i, ..], ..] along an axis."""
 
     @staticmethod
@@ -164,7 +164,7 @@ class TakeAlongAxis(Operation):
         return _scatter(ctx.shape, ctx.index, dy), None, None
 
 
-class Where(Operation):
+class Where(Record):
     """x where the condition holds, else y."""
 
     @staticmethod

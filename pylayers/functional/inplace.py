@@ -10,12 +10,12 @@ import numpy as np
 from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor, increment_version
 from pylayers.context import grad_enabled
-from pylayers.creation import Generator, default_generator
 from pylayers.errors import expected
 from pylayers.functional import array as arithmetic
 from pylayers.functional.index import Index, SetItem, masked_fill, place, plain_index
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.array import quiet
+from pylayers.operations.array import quiet
+from pylayers.random import Generator, default_generator
 
 Array = Any
 

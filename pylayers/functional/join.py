@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Operation, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.index import getitem
 from pylayers.functional.shape import as_tensor, sizes, unsqueeze
-from pylayers.ops import checks
-from pylayers.ops.array import cast
+from pylayers.operations import checks
+from pylayers.operations.array import cast
 
 Array = Any
 
 
-class Copy(Operation):
+class Copy(Record):
     """The same values in new memory, in the memory order of x or in C order."""
 
     @staticmethod
@@ -31,7 +31,7 @@ class Copy(Operation):
         return dy, None
 
 
-class Repeat(Operation):
+class Repeat(Record):
     """The whole array repeated along each axis."""
 
     @staticmethod
@@ -45,7 +45,7 @@ class Repeat(Operation):
         return dy.reshape(ctx.blocks).sum(axis=tuple(range(0, len(ctx.blocks), 2)), dtype=dy.dtype), None
 
 
-class Cat(Operation):
+class Cat(Record):
     """Arrays one after the other along an axis."""
 
     @staticmethod
@@ -60,7 +60,7 @@ class Cat(Operation):
         return None, *arrays.namespace(dy).split(dy, ctx.ends, ctx.axis)
 
 
-class Triangle(Operation):
+class Triangle(Record):
     """The elements on and above, or on and below, the k-th diagonal of the last two axes; 0 elsewhere."""
 
     @staticmethod

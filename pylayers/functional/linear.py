@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers.autograd import Tensor, applied
-from pylayers.backends.protocol import Activation
+from pylayers.backends.contract import Activation
 from pylayers.functional.activation import fused
 from pylayers.functional.chain import Chained, below
-from pylayers.ops.activation import activation_backward
-from pylayers.ops.linear import linear as product
-from pylayers.ops.linear import linear_backward
+from pylayers.operations.activation import activation_backward
+from pylayers.operations.linear import linear as product
+from pylayers.operations.linear import linear_backward
 
 Array = Any
 

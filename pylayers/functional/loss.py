@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Operation, Tensor
-from pylayers.backends.protocol import Loss, Reduction
+from pylayers.autograd import Record, Tensor
+from pylayers.backends.contract import Loss, Reduction
 from pylayers.functional.shape import as_tensor
 from pylayers.functional.softmax import log_softmax
-from pylayers.ops import checks
-from pylayers.ops.cross_entropy import REDUCTIONS, class_axis, cross_entropy_backward
-from pylayers.ops.cross_entropy import cross_entropy as row_losses
-from pylayers.ops.loss import Elementwise, elementwise_loss, elementwise_loss_backward
+from pylayers.operations import checks
+from pylayers.operations.cross_entropy import REDUCTIONS, class_axis, cross_entropy_backward
+from pylayers.operations.cross_entropy import cross_entropy as row_losses
+from pylayers.operations.loss import Elementwise, elementwise_loss, elementwise_loss_backward
 
 Array = Any
 
 
-class CrossEntropy(Operation):
+class CrossEntropy(Record):
     """The loss of integer labels; the gradient is computed with it."""
 
     @staticmethod
@@ -42,7 +42,7 @@ class CrossEntropy(Operation):
         return cross_entropy_backward(dloss, gradient, normalizer, ctx.x_shape), None, None, None, None, None
 
 
-class ElementwiseLoss(Operation):
+class ElementwiseLoss(Record):
     """The loss of each element, before reduction."""
 
     @staticmethod

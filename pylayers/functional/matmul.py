@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers import arrays
-from pylayers.autograd import Operation, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import operator, tensor_method
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.array import as_operand
-from pylayers.ops.einsum import (
+from pylayers.operations.array import as_operand
+from pylayers.operations.einsum import (
     Arithmetic,
     contract,
     contract_backward,
@@ -19,13 +19,13 @@ from pylayers.ops.einsum import (
     parse,
     require_equation,
 )
-from pylayers.ops.matmul import add_matmul, add_matmul_backward, is_integer, matmul_backward
-from pylayers.ops.matmul import matmul as multiply
+from pylayers.operations.matmul import add_matmul, add_matmul_backward, is_integer, matmul_backward
+from pylayers.operations.matmul import matmul as multiply
 
 Array = Any
 
 
-class Matmul(Operation):
+class Matmul(Record):
     """a @ b."""
 
     allocates = True
@@ -44,7 +44,7 @@ class Matmul(Operation):
         return *matmul_backward(dy, a, b, ctx.needs_input_grad[:2]), None
 
 
-class AddMatmul(Operation):
+class AddMatmul(Record):
     """beta x + alpha a @ b."""
 
     allocates = True
@@ -63,7 +63,7 @@ class AddMatmul(Operation):
         return None, dx, *matmul_backward(dy, a, b, ctx.needs_input_grad[2:4], ctx.alpha), None, None
 
 
-class Contract(Operation):
+class Contract(Record):
     """The sum of a b over the axes whose names the result does not have."""
 
     allocates = True

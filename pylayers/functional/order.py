@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pylayers import arrays
-from pylayers.autograd import Operation, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import maximum, minimum, tensor_method
 from pylayers.functional.index import TakeAlongAxis
 from pylayers.functional.reduce import Axes, axes_of, kept_shape
 from pylayers.functional.shape import as_tensor, squeeze
-from pylayers.ops import checks
-from pylayers.ops.array import cast, quiet
+from pylayers.operations import checks
+from pylayers.operations.array import cast, quiet
 
 Array = Any
 
@@ -24,7 +24,7 @@ class Ordered(NamedTuple):
     indices: Tensor
 
 
-class Extreme(Operation):
+class Extreme(Record):
     """The largest or smallest element over axes; equal ones share the gradient equally."""
 
     @staticmethod

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 from pylayers import arrays
-from pylayers.autograd import Operation, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
-from pylayers.ops import checks
-from pylayers.ops.array import ShapeError, as_operand
+from pylayers.operations import checks
+from pylayers.operations.array import ShapeError, as_operand
 
 Array = Any
 
@@ -27,7 +27,7 @@ def sizes(op: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(checks.whole(op, "shape", size, -(2**63)) for size in given)
 
 
-class Reshape(Operation):
+class Reshape(Record):
     """The same elements in C order under another shape; a view where the strides allow it."""
 
     @staticmethod
@@ -40,7 +40,7 @@ class Reshape(Operation):
         return dy.reshape(ctx.shape), None
 
 
-class Permute(Operation):
+class Permute(Record):
     """The axes in another order, as a view."""
 
     @staticmethod
@@ -53,7 +53,7 @@ class Permute(Operation):
         return dy.transpose(ctx.inverse), None
 
 
-class Expand(Operation):
+class Expand(Record):
     """Axes of size 1 stretched, as a view of stride 0; the tape sums the gradient back."""
 
     @staticmethod

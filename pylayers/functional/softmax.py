@@ -5,16 +5,16 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from pylayers.autograd import Operation, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
-from pylayers.ops.softmax import softmax as normalize
-from pylayers.ops.softmax import softmax_backward
+from pylayers.operations.softmax import softmax as normalize
+from pylayers.operations.softmax import softmax_backward
 
 Array = Any
 
 
-class Softmax(Operation):
+class Softmax(Record):
     """y = exp(x) / sum(exp(x)) along an axis, or its logarithm."""
 
     @staticmethod

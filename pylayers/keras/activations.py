@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pylayers import functional
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import Activation as Fused
+from pylayers.backends.contract import Activation as Fused
 from pylayers.errors import expected
 from pylayers.keras.registry import find
+from pylayers.nn import functional
 
 
 def linear(x: Tensor) -> Tensor:

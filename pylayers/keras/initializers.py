@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pylayers.creation import default_generator
 from pylayers.errors import expected
 from pylayers.keras.registry import find
+from pylayers.random import default_generator
 
 Shape = tuple[int, ...]
 Initializer = Callable[[Shape], np.ndarray]

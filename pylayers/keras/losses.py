@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays
-from pylayers.autograd import Operation, Tensor
-from pylayers.backends.protocol import Reduction
+from pylayers.autograd import Record, Tensor
+from pylayers.backends.contract import Reduction
 from pylayers.errors import expected
 from pylayers.functional.loss import CrossEntropy
 from pylayers.keras.registry import find
-from pylayers.ops.cross_entropy import check_labels
+from pylayers.operations.cross_entropy import check_labels
 
 Array = Any
 Formula = Callable[[Any, Array, Array], tuple[Array, Array]]  # (namespace, x, y) -> loss (rows,), gradient (rows, n)
@@ -28,7 +28,7 @@ REDUCTIONS: dict[str | None, Reduction] = {
 NEVER = -1  # an ignored label that no checked label is
 
 
-class RowLoss(Operation):
+class RowLoss(Record):
     """One loss for each row of x (rows, n) with target y (rows, n); the gradient is computed on the way."""
 
     @staticmethod

@@ -8,7 +8,7 @@ from typing import Any
 
 from pylayers import optim
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import BiasCorrection
+from pylayers.backends.contract import BiasCorrection
 from pylayers.errors import expected
 from pylayers.keras.registry import find
 

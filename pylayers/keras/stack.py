@@ -139,13 +139,16 @@ class Stack:
         return [array for layer in self._layers for array in layer.get_weights()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copies arrays in Keras's layouts into the weights; ValueError for another number or another shape."""
+        """Copies arrays in Keras's layouts into the weights, all or nothing.
+
+        ValueError for another number of them or another shape, TypeError for what holds no real numbers.
+        """
         if len(weights) != len(self.weights):
             raise expected(self.name, "weights", f"{len(self.weights)} arrays", len(weights))
-        for weight, value in zip(self.weights, weights, strict=True):
-            if np.shape(value) != weight.view.shape:
-                raise expected(self.name, weight.name, f"shape {weight.view.shape}", np.shape(value))
-        rest = list(weights)
+        rest = [as_numbers(self.name, "weights", value) for value in weights]
+        for weight, value in zip(self.weights, rest, strict=True):
+            if value.shape != weight.view.shape:
+                raise expected(self.name, weight.name, f"shape {weight.view.shape}", value.shape)
         for layer in self._layers:
             count = len(layer.weights)
             layer.set_weights(rest[:count])

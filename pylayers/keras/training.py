@@ -12,12 +12,12 @@ import numpy as np
 
 from pylayers import arrays
 from pylayers.autograd import Tensor, no_grad
-from pylayers.creation import default_generator
 from pylayers.errors import expected
 from pylayers.keras import inputs, losses, optimizers
 from pylayers.keras.callbacks import Callback, History
 from pylayers.keras.metrics import Metric, checked, get
 from pylayers.keras.stack import Stack
+from pylayers.random import default_generator
 from pylayers.train import progress
 from pylayers.train.device import place
 
@@ -64,13 +64,19 @@ class Trainer(Stack):
         loss: str | losses.Loss | None = None,
         metrics: Sequence[str | Metric] | None = None,
     ) -> None:
-        """Chooses how to train; names or objects. ValueError for a name that is not there, listing those that are."""
-        self.optimizer = optimizers.get(optimizer)
-        self.loss = None if loss is None else losses.get(loss)
+        """Chooses how to train; names or objects. ValueError for a name that is not there, listing those that are.
+
+        After an error the model is not compiled, whatever it was before.
+        """
+        self.optimizer = self.loss = self._update = None
+        if isinstance(optimizer, str) and optimizer.lower() == "rmsprop":
+            message = "compile: the optimizer defaults to 'rmsprop', as in Keras, which is not there yet; pass "
+            raise NotImplementedError(message + "optimizer='adam'")
         if metrics is not None and not isinstance(metrics, (list, tuple)):
             raise expected("compile", "metrics", "a list of names or metrics", type(metrics).__name__, error=TypeError)
         self.metrics = [checked(metric) for metric in metrics or ()]
-        self._update = None
+        chosen = None if loss is None else losses.get(loss)
+        self.optimizer, self.loss = optimizers.get(optimizer), chosen
 
     def fit(
         self,

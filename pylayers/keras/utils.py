@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pylayers import creation
+from pylayers import random
 from pylayers.errors import expected
 
 
@@ -30,4 +30,4 @@ def to_categorical(x: object, num_classes: int | None = None) -> np.ndarray:
 def set_random_seed(seed: int) -> None:
     """Seeds weights, dropout and the order of examples; NumPy's global generator too, as Keras does."""
     np.random.seed(seed)
-    creation.manual_seed(seed)
+    random.manual_seed(seed)

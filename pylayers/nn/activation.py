@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
+from pylayers.nn import functional
 from pylayers.nn.module import Module
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
+from pylayers.nn import functional
 from pylayers.nn.module import Module
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 
 class Dropout(Module):

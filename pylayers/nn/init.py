@@ -12,8 +12,9 @@ from pylayers import creation
 from pylayers.autograd import Tensor, increment_version
 from pylayers.errors import expected
 from pylayers.nn.parameter import Parameter
-from pylayers.ops import checks
-from pylayers.ops.array import to_device
+from pylayers.operations import checks
+from pylayers.operations.array import to_device
+from pylayers.random import default_generator
 
 # sqrt of 1 / E[f(z)^2] for z ~ N(0, 1), which keeps the variance through the nonlinearity; torch's table.
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
@@ -36,12 +37,12 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """U(a, b)."""
-    return _fill(tensor, to_device(creation.default_generator.rng.uniform(a, b, tensor.shape), tensor.device))
+    return _fill(tensor, to_device(default_generator.rng.uniform(a, b, tensor.shape), tensor.device))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """N(mean, std^2)."""
-    return _fill(tensor, to_device(creation.default_generator.rng.normal(mean, std, tensor.shape), tensor.device))
+    return _fill(tensor, to_device(default_generator.rng.normal(mean, std, tensor.shape), tensor.device))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
 from pylayers.functional.shape import as_tensor
-from pylayers.nn import init
+from pylayers.nn import functional, init
 from pylayers.nn.module import Module
 from pylayers.nn.parameter import Parameter
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 
 class Identity(Module):

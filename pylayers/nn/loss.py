@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import Reduction
+from pylayers.backends.contract import Reduction
+from pylayers.nn import functional
 from pylayers.nn.module import Module
-from pylayers.ops import checks
-from pylayers.ops.cross_entropy import REDUCTIONS
+from pylayers.operations import checks
+from pylayers.operations.cross_entropy import REDUCTIONS
 
 
 class Loss(Module):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pylayers import arrays
+from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor, increment_version
 from pylayers.errors import CheckpointError, expected
+from pylayers.operations.array import as_operand, quiet, to_device
 
 if TYPE_CHECKING:
     from pylayers.nn.module import Module
@@ -65,23 +66,24 @@ def load_state_dict(module: Module, state: Mapping[str, Any], strict: bool = Tru
         raise CheckpointError(
             f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(problems)
         )
-    for name, value in found.items():
-        assign(own[name], value)
+    # What could fail, moving and casting, is done for all before the first is changed.
+    ready = [(own[name], _fitted(own[name], name, value)) for name, value in found.items()]
+    for tensor, value in ready:
+        tensor.array[...] = value
+        increment_version(tensor)
     return IncompatibleKeys(missing, unexpected)
 
 
-def assign(tensor: Tensor, value: Any) -> None:
-    """Copies an array of the same shape into the tensor's memory, in the tensor's dtype and on its device."""
-    if arrays.device(value) != tensor.device:
-        value = Tensor(value).to(tensor.device).array
-    tensor.array[...] = value
-    increment_version(tensor)
+@quiet
+def _fitted(tensor: Tensor, name: str, value: Any) -> Any:
+    """The value on the tensor's device and in its dtype; TypeError where the tensor may not be written to."""
+    if not getattr(getattr(tensor.array, "flags", None), "writeable", True):
+        raise expected("load_state_dict", name, "memory that may be written", "a read-only array", error=TypeError)
+    return to_device(value, tensor.device).astype(tensor.dtype, copy=False)
 
 
 def _values(name: str, value: Any) -> Any:
     """The plain array of a Tensor, a NumPy or CuPy array, or what another library exports."""
-    from pylayers.ops.array import as_operand
-
     if isinstance(value, Tensor):
         return value.array
     if hasattr(value, "detach"):  # a torch tensor, perhaps a parameter: loading copies it, no gradient is lost
@@ -89,4 +91,6 @@ def _values(name: str, value: Any) -> Any:
     value = as_operand("load_state_dict", value)
     if not arrays.is_array(value):
         raise expected("load_state_dict", name, "an array", type(value).__name__, error=TypeError)
+    if not dtypes.is_real(value.dtype):
+        raise expected("load_state_dict", name, "real numbers", f"dtype {value.dtype}", error=TypeError)
     return value

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from pylayers.backends.protocol import AdamRates, BiasCorrection
+from pylayers.backends.contract import AdamRates, BiasCorrection
 from pylayers.errors import expected
-from pylayers.ops import checks
-from pylayers.ops.adam import adam
+from pylayers.operations import checks
+from pylayers.operations.adam import adam
 from pylayers.optim.optimizer import Group, Optimizer
 
 Array = Any
@@ -62,7 +62,13 @@ class Adam(Optimizer):
             raise NotImplementedError(f"{name}: amsgrad=True is not there yet")
 
     def update(
-        self, group: Group, parameters: list[Array], gradients: list[Array], states: list[dict[str, Array]], norm: Any
+        self,
+        group: Group,
+        parameters: list[Array],
+        gradients: list[Array],
+        state: dict[str, list[Array]],
+        norm: Any,
+        known: bool,
     ) -> None:
         beta1, beta2 = group["betas"]
         rates = AdamRates(
@@ -75,8 +81,7 @@ class Adam(Optimizer):
             group["maximize"],
             self.correction(group),
         )
-        exp_avgs, exp_avg_sqs, steps = ([state[name] for state in states] for name in (*self.buffers, "steps"))
-        adam(parameters, gradients, exp_avgs, exp_avg_sqs, steps, rates, norm)
+        adam(parameters, gradients, state["exp_avg"], state["exp_avg_sq"], state["steps"], rates, norm, known)
 
     def correction(self, group: Group) -> BiasCorrection:
         """How the moments' bias is corrected."""

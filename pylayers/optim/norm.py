@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pylayers.autograd import Tensor
-from pylayers.ops.gradient_norm import gradient_norm as norm
+from pylayers.operations.gradient_norm import gradient_norm as norm
 
 
 def gradient_norm(parameters: Iterable[Tensor] | Tensor) -> Tensor:

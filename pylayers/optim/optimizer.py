@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from pylayers import arrays
 from pylayers.autograd import Tensor, increment_version
 from pylayers.context import grad_enabled
 from pylayers.errors import expected
-from pylayers.ops import checks
+from pylayers.operations import checks
 
 Array = Any
 Group = dict[str, Any]
@@ -33,6 +34,7 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, dict[str, Array]] = {}
+        self._known: dict[int, list[Array]] = {}  # by a group's number, the arrays that its last step changed
         groups = list(params)
         if not groups:
             raise self._expected("params", "one tensor or more", "an empty list")
@@ -90,41 +92,63 @@ class Optimizer:
             finally:
                 grad_enabled.reset(token)
         for group in self.param_groups:
+            self.check(group)  # schedules write into it
+        for number, group in enumerate(self.param_groups):
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
-            self.check(group)  # schedules write into it
-            states = [self._state(p, group) for p in params]
-            self.update(
-                group,
-                [p.array for p in params],
-                [p.grad.array for p in params],
-                states,
-                None if norm is None else norm.array,
-            )
+            parameters, gradients = [p.array for p in params], [p.grad.array for p in params]
+            state = self._state(params, group)
+            changed = [x for xs in (parameters, *state.values()) for x in xs]
+            known = self._known.get(number, [])
+            same = len(known) == len(changed) and all(map(operator.is_, known, changed))
+            self.update(group, parameters, gradients, state, None if norm is None else norm.array, same)
+            self._known[number] = changed  # they passed the checks
             for p in params:
                 increment_version(p)
         return loss
 
     def update(
-        self, group: Group, parameters: list[Array], gradients: list[Array], states: list[dict[str, Array]], norm: Any
+        self,
+        group: Group,
+        parameters: list[Array],
+        gradients: list[Array],
+        state: dict[str, list[Array]],
+        norm: Any,
+        known: bool,
     ) -> None:
-        """One kernel call for the parameters of a group; subclasses define it."""
+        """One kernel call for the parameters of a group, with the tensors kept for each; subclasses define it.
+
+        `known`: but for the gradients, all arrays are those of the group's last step.
+        """
         raise NotImplementedError
 
     def kept(self, group: Group) -> tuple[str, ...]:
         """The names of the tensors that this group keeps for each parameter."""
         return self.buffers
 
-    def _state(self, parameter: Tensor, group: Group) -> dict[str, Array]:
-        """The tensors kept for a parameter, and "steps", int32 (2,): steps taken and a counter of the kernels."""
+    def _state(self, params: list[Tensor], group: Group) -> dict[str, list[Array]]:
+        """The tensors kept for the parameters by name, made where they are not there yet.
+
+        "steps" is int32 (2,): the steps that those tensors have taken, and a counter of the kernels.
+        """
+        names = ("steps", *self.kept(group))
+        try:
+            states = [self.state[p] for p in params]
+            return {name: [state[name] for state in states] for name in names}
+        except KeyError:
+            states = [self._made(p, names) for p in params]
+        return {name: [state[name] for state in states] for name in names}
+
+    def _made(self, parameter: Tensor, names: tuple[str, ...]) -> dict[str, Array]:
         state = self.state.setdefault(parameter, {})
-        home, device = arrays.library(parameter.array), parameter.device
-        if "steps" not in state:
-            state["steps"] = home.empty((2,), np.dtype(np.int32), device)
+        missing = [name for name in names if name not in state]
+        if missing:  # what is kept begins here, however many steps were taken without it
+            home = arrays.library(parameter.array)
+            state["steps"] = home.empty((2,), np.dtype(np.int32), parameter.device)
             state["steps"][...] = 0
-        for name in self.kept(group):
-            if name not in state:
+        for name in missing:
+            if name != "steps":
                 state[name] = arrays.empty_like(parameter.array)
                 state[name][...] = 0
         return state

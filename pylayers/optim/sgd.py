@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pylayers.autograd import Tensor
-from pylayers.backends.protocol import SgdRates
-from pylayers.ops import checks
-from pylayers.ops.sgd import sgd
+from pylayers.backends.contract import SgdRates
+from pylayers.operations import checks
+from pylayers.operations.sgd import sgd
 from pylayers.optim.optimizer import Group, Optimizer
 
 Array = Any
@@ -60,9 +60,15 @@ class SGD(Optimizer):
         return exported
 
     def update(
-        self, group: Group, parameters: list[Array], gradients: list[Array], states: list[dict[str, Array]], norm: Any
+        self,
+        group: Group,
+        parameters: list[Array],
+        gradients: list[Array],
+        state: dict[str, list[Array]],
+        norm: Any,
+        known: bool,
     ) -> None:
-        momenta = [state["momentum_buffer"] if group["momentum"] else None for state in states]
+        momenta = state.get("momentum_buffer", [None] * len(parameters))
         rates = SgdRates(
             group["lr"],
             group["momentum"],
@@ -71,4 +77,4 @@ class SGD(Optimizer):
             bool(group["nesterov"]),
             bool(group["maximize"]),
         )
-        sgd(parameters, gradients, momenta, [state["steps"] for state in states], rates, norm)
+        sgd(parameters, gradients, momenta, state["steps"], rates, norm, known)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pylayers import arrays
+from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor
 from pylayers.errors import CheckpointError
-from pylayers.ops import checks
-from pylayers.ops.array import as_operand, to_device
+from pylayers.operations import checks
+from pylayers.operations.array import as_operand, to_device
 
 if TYPE_CHECKING:
     from pylayers.optim.optimizer import Group, Optimizer
@@ -53,10 +53,14 @@ def _entry(what: str, needed: tuple[str, ...], parameter: Tensor, saved: dict[st
         if name not in present:
             raise CheckpointError(f"{what}: expected '{name}', got {', '.join(present)}")
         value = saved[name].array if isinstance(saved[name], Tensor) else as_operand(what, saved[name])
+        if not arrays.is_array(value) or not dtypes.is_real(value.dtype):
+            got = getattr(value, "dtype", type(value).__name__)
+            raise CheckpointError(f"{what}, '{name}': expected an array of real numbers, got {got}")
         if tuple(value.shape) != parameter.shape:
             raise CheckpointError(f"{what}, '{name}': expected shape {parameter.shape}, got {tuple(value.shape)}")
         entry[name] = arrays.empty_like(parameter.array)
-        entry[name][...] = to_device(value, parameter.device)
+        with np.errstate(all="ignore"):
+            entry[name][...] = to_device(value, parameter.device)
     # torch's SGD writes no step; whoever has a momentum has taken one.
     step = checks.number(what, "step", saved.get("step", 1 if entry else 0), 0, 2**31)
     steps = arrays.library(parameter.array).empty((2,), np.dtype(np.int32), parameter.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pylayers.train.augment import shift
-from pylayers.train.fit import Epoch, evaluate, fit
+from pylayers.train.loop import Epoch, evaluate, fit
 from pylayers.train.networks import NETWORKS, cnn, mlp
 
 __all__ = ["NETWORKS", "Epoch", "cnn", "evaluate", "fit", "mlp", "shift"]

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pylayers.train.fit import Epoch
+from pylayers import atomic
+from pylayers.train.loop import Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = {"train": "#4C78A8", "test": "#D1495B"}
 FLOOR = 1e-6
 
 
 def write_curves(path: Path, epochs: Sequence[Epoch], title: str) -> None:
-    """Draws the loss (logarithmic) and the accuracy in percent of every epoch into a PNG file."""
+    """Draws the curves of one epoch or more into a PNG file."""
+    picture = io.BytesIO()
+    curves(epochs, title).savefig(picture, format="png")
+    atomic.write(path, picture.getvalue())
+
+
+def curves(epochs: Sequence[Epoch], title: str) -> Figure:
+    """The loss (logarithmic) and the accuracy in percent of every epoch."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
@@ -36,11 +46,10 @@ def write_curves(path: Path, epochs: Sequence[Epoch], title: str) -> None:
     loss.legend(frameon=False, loc="upper right")
     percent = {"train": [100 * e.train_accuracy for e in epochs], "test": [100 * e.test_accuracy for e in epochs]}
     _lines(accuracy, percent, "accuracy (%)", "{:.2f} %")
-    # What matters lies near the end: the first epochs may leave the picture at the bottom.
-    lowest = min(values[-1] for values in percent.values())
-    accuracy.set_ylim(max(0.0, lowest - max(5.0, 100 - lowest)), 100.3)
+    lowest = min(min(values) for values in percent.values())
+    accuracy.set_ylim(max(0.0, lowest - 0.05 * (100 - lowest)) - 0.3, 100.3)
     accuracy.legend(frameon=False, loc="lower right")
-    figure.savefig(path)
+    return figure
 
 
 def _lines(axes: Axes, values: dict[str, list[float]], label: str, form: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import NamedTuple
 
-from pylayers import arrays, backends, context
+from pylayers import arrays, backends, context, info
 from pylayers.errors import expected
 
 CHOICES = ("auto", "cpu", "cuda", "emulated")
@@ -48,6 +49,9 @@ def gpu_missing() -> str:
     """What keeps this machine from running on a GPU, as one clause, or "" when nothing does."""
     try:
         backends.load("cuda")
+        # CuPy is no help where there is no driver.
+        if problem := info.driver_problem(importlib.import_module("pylayers._cuda")):
+            return problem
         cupy = arrays.cupy_library().namespace
     except ImportError as error:
         return str(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -24,8 +26,17 @@ def console() -> Console:
     """Where bars and lines are printed: standard output, unwrapped when it is not a terminal."""
     from rich.console import Console
 
-    plain = Console(highlight=False, soft_wrap=True)
-    return plain if plain.is_terminal else Console(highlight=False, soft_wrap=True, width=200)
+    class Patient(Console):
+        """Falls silent when nobody reads any more (`| head`): what is computed is worth more than what is told."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # otherwise Python complains once more at its end
+            os.close(nowhere)
+
+    plain = Patient(highlight=False, soft_wrap=True)
+    return plain if plain.is_terminal else Patient(highlight=False, soft_wrap=True, width=200)
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:

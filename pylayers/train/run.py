@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.markup import escape
 
-from pylayers import context, creation, data, nn, optim, serialization
+from pylayers import context, data, nn, optim, random
 from pylayers.errors import expected
 from pylayers.train import device as devices
+from pylayers.train import record
 from pylayers.train.augment import shift
 from pylayers.train.curves import write_curves
-from pylayers.train.fit import Epoch, fit
+from pylayers.train.interrupt import noted
+from pylayers.train.loop import Epoch, fit
 from pylayers.train.networks import NETWORKS
 from pylayers.train.progress import bar, console, metrics_text
-from pylayers.train.record import write_metrics
 from pylayers.train.schedule import cosine
 from pylayers.train.threads import one_for_small_images
 
@@ -41,30 +42,40 @@ class Options(NamedTuple):
     out: Path
 
 
-def run(options: Options) -> list[Epoch]:
-    """Trains as the options say, prints, writes three files into `options.out`, and returns the record."""
+def run(options: Options) -> int:
+    """Trains as the options say, prints, and leaves in `options.out` what `record` says.
+
+    -> the exit status: 0, or 128 and the number of the signal (Ctrl-C, SIGTERM) after which it finished its step and
+    stopped. What could go wrong at the end is checked at the beginning.
+    """
     if not (math.isfinite(options.lr) and options.lr > 0):
         raise expected("train", "lr", "a positive finite number", options.lr)
+    record.check(options.out)
     placement = devices.place(options.device)
     images = DATA[options.data]()
     _, channels, height, width = images.x_train.shape
-    with context.backend(placement.backend), one_for_small_images(height, width):
-        creation.manual_seed(options.seed)
+    epochs: list[Epoch] = []
+    with context.backend(placement.backend), one_for_small_images(height, width), noted() as stopped:
+        random.manual_seed(options.seed)
         model = NETWORKS[options.network](channels, height, width, images.classes).to(placement.device)
         out = console()
         _header(out, options, placement, images, sum(p.array.size for p in model.parameters()))
-        optimizer = optim.AdamW(model.parameters(), lr=options.lr, weight_decay=0.01)
-        record = _train(out, options, placement, images, model, optimizer)
-    last = record[-1]
-    seconds = sum(epoch.seconds for epoch in record)
-    out.print(f"[bold]test accuracy {100 * last.test_accuracy:.2f} %[/] after {last.epoch} epochs, {seconds:.1f} s")
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_metrics(options.out / "metrics.csv", record)
-    title = f"{options.network} on {options.data}, seed {options.seed}, {placement.backend}"
-    write_curves(options.out / "curves.png", record, title)
-    serialization.save(model.state_dict(), options.out / "weights.safetensors")
-    out.print(f"wrote weights.safetensors, metrics.csv, curves.png to {options.out}")
-    return record
+        title = f"{options.network} on {options.data}, seed {options.seed}, {placement.backend}"
+        try:
+            _train(out, options, placement, images, model, epochs, stopped)
+        except FloatingPointError:  # the epochs before are kept, and so is what was learnt in them
+            if epochs:
+                write_curves(options.out / record.CURVES, epochs, title)
+            raise
+        written = record.finish(options.out, epochs, model, title)
+    if epochs:
+        last, seconds = epochs[-1], sum(epoch.seconds for epoch in epochs)
+        out.print(f"[bold]test accuracy {100 * last.test_accuracy:.2f} %[/] after {last.epoch} epochs, {seconds:.1f} s")
+    signal = stopped() if len(epochs) < options.epochs else None  # after the last step it stopped nothing
+    if signal is not None:
+        out.print(f"stopped by {signal.name} in epoch {len(epochs) + 1} of {options.epochs}")
+    out.print(f"wrote {', '.join(written)} to {escape(str(options.out))}")
+    return 0 if signal is None else 128 + signal
 
 
 def _header(out: Console, options: Options, placement: devices.Placement, images: data.Images, parameters: int) -> None:
@@ -89,12 +100,17 @@ def _train(
     placement: devices.Placement,
     images: data.Images,
     model: nn.Module,
-    optimizer: optim.Optimizer,
-) -> list[Epoch]:
+    epochs: list[Epoch],
+    stopped: Callable[[], Any],
+) -> None:
+    """Trains the model, and puts every epoch that was finished into `epochs` and onto the disk."""
+    optimizer = optim.AdamW(model.parameters(), lr=options.lr, weight_decay=0.01)
     every = max(1, options.epochs // LINES)
     with bar(options.epochs, "epoch", "epoch", out) as advance:
 
         def on_epoch(epoch: Epoch) -> None:
+            epochs.append(epoch)
+            record.save(options.out, epochs, model)
             metrics = {
                 "loss": epoch.train_loss,
                 "accuracy": epoch.train_accuracy,
@@ -105,7 +121,7 @@ def _train(
             if not out.is_terminal and epoch.epoch % every == 0:
                 out.print(f"epoch {epoch.epoch}/{options.epochs} - {epoch.seconds:.2f}s - {metrics_text(metrics)}")
 
-        return fit(
+        fit(
             model,
             images,
             optimizer,
@@ -116,4 +132,5 @@ def _train(
             schedule=cosine,
             augment=shift,
             on_epoch=on_epoch,
+            stop=stopped,
         )

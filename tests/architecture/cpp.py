@@ -12,7 +12,7 @@ RULES = Rules()
 PTX = "kernels/core/ptx.cuh"
 VOCABULARY = (PTX, "kernels/core/ptx/")  # what begins so
 DOORS = {"csrc/runtime.cu", "csrc/runtime_tensor_map.cu", "csrc/runtime.hpp", "csrc/launch.cuh"}
-TABLE = "csrc/gemm_choices.hpp"  # its rows are written by a program
+TABLE = "csrc/choices.hpp"  # its rows are written by a program
 DEVICE_HEADERS = {
     "cstdint",
     "cuda.h",
@@ -129,7 +129,7 @@ def first_line_says_what_the_file_does(tree: Tree) -> Iterator[str]:
 
 @RULES.rule({"kernels/gemm.cuh": "// y\n" * 451}, {"csrc/gemm.cu": "// y\n" * 201}, {"csrc/gemm.cu": "// " + "y" * 118})
 def cpp_files_keep_their_budget(tree: Tree) -> Iterator[str]:
-    for path, text in sources(tree, "kernels", "csrc", "tests"):
+    for path, text in sources(tree, "kernels", "csrc", "tests", "emulator"):
         lines = [line for line in text.splitlines() if path != TABLE or not line.startswith('    {"')]
         budget = 200 if path.startswith("csrc/") else 450
         if len(lines) > budget:
@@ -141,7 +141,7 @@ def cpp_files_keep_their_budget(tree: Tree) -> Iterator[str]:
 
 @RULES.rule({"csrc/gemm.cu": "void gemm() {\n" + "    ++i;\n" * 60 + "}\n"})
 def cpp_functions_keep_their_budget(tree: Tree) -> Iterator[str]:
-    for path, text in sources(tree, "kernels", "csrc", "tests"):
+    for path, text in sources(tree, "kernels", "csrc", "tests", "emulator"):
         lines = code(text).splitlines()
         for start, line in enumerate(lines):
             head = re.match(r"( *)(?!namespace|extern|\}|(?:template.*)?(?:struct|class|enum|union)\b)\S.*\{$", line)

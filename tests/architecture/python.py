@@ -18,6 +18,7 @@ LEVELS: list[set[str]] = [
         "errors",
         "dtypes",
         "context",
+        "atomic",
         "arrays",
         "host_memory",
         "torch_arrays",
@@ -28,8 +29,19 @@ LEVELS: list[set[str]] = [
         "names",
         "devices",
     },
-    {"ops"},
-    {"autograd", "_history", "_operation", "_tensor", "accumulate", "creation", "function", "grad_mode", "printing"},
+    {"operations", "ops"},
+    {
+        "autograd",
+        "_history",
+        "_record",
+        "_tensor",
+        "accumulate",
+        "creation",
+        "function",
+        "grad_mode",
+        "printing",
+        "random",
+    },
     {"functional"},
     {"nn", "optim", "serialization"},
     {"keras", "torch", "train", "__init__"},
@@ -79,10 +91,13 @@ def imported_rooms(path: str, module: ast.Module, rooms: set[str]) -> Iterator[t
 
 
 @RULES.rule(
-    {"pylayers/ops/linear.py": "from pylayers.functional.linear import linear\n", "pylayers/functional/linear.py": ""},
-    {"pylayers/ops/linear.py": "def f():\n    from pylayers import nn\n", "pylayers/nn/linear.py": ""},
-    {"pylayers/ops/linear.py": "import pylayers\n"},
-    {"pylayers/ops/linear.py": "from ..nn import linear\n", "pylayers/nn/linear.py": ""},
+    {
+        "pylayers/operations/linear.py": "from pylayers.functional.linear import linear\n",
+        "pylayers/functional/linear.py": "",
+    },
+    {"pylayers/operations/linear.py": "def f():\n    from pylayers import nn\n", "pylayers/nn/linear.py": ""},
+    {"pylayers/operations/linear.py": "import pylayers\n"},
+    {"pylayers/operations/linear.py": "from ..nn import linear\n", "pylayers/nn/linear.py": ""},
     {"pylayers/attic/linear.py": ""},
 )
 def imports_point_downward(tree: Tree) -> Iterator[str]:
@@ -96,6 +111,21 @@ def imports_point_downward(tree: Tree) -> Iterator[str]:
             facade = other == "__init__" and room == "info"  # only to see where the package lies
             if LEVEL.get(other, 0) > LEVEL[room] and not facade:
                 yield f"{path}:{line} imports {other}, which stands above {room}"
+
+
+@RULES.rule({"pylayers/nn/__init__.py": "from pylayers.nn.conv import conv\n", "pylayers/nn/conv.py": ""})
+def no_submodule_is_shadowed(tree: Tree) -> Iterator[str]:
+    """``import pylayers.nn.conv as m`` gives the module, not a function of its name that the package has gathered."""
+    for path, module in modules(tree, "pylayers", "benchmarks"):
+        if not path.endswith("/__init__.py"):
+            continue
+        folder = path.removesuffix("/__init__.py")
+        for node in module.body:
+            if isinstance(node, ast.ImportFrom) and node.module != folder.replace("/", "."):
+                for alias in node.names:
+                    name = alias.asname or alias.name
+                    if f"{folder}/{name}.py" in tree or f"{folder}/{name}/__init__.py" in tree:
+                        yield f"{path}:{node.lineno} hides the module {name} behind {node.module}.{alias.name}"
 
 
 @RULES.rule({"pylayers/nn/linear.py": FUTURE}, {"pylayers/nn/linear.py": '"""Linear."""\nclass Linear: ...\n'})

@@ -28,9 +28,10 @@ EMPTY_WORDS = {
 }
 PEERS_NAMES = {"pylayers/keras/utils.py"}  # public under this name in Keras
 # Modules of the reference that are no family: arithmetic that several share.
-SHARED = {"__init__", "optimizer", "parallel", "precision", "windows"}
-HOST_ONLY = {"gemm_choices", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_map"}  # a .cu without a kernel
-OPS = {"gemm": "linear"}  # gemm is what linear layers and matmul are made of
+SHARED = {"__init__", "blas", "optimizer", "parallel", "precision", "rows", "windows"}
+# A .cu without a kernel.
+HOST_ONLY = {"choices", "gemm_call", "gemm_plan", "runtime", "runtime_tensor_map", "tensor_map", "variants"}
+OPS = {"gemm": "linear", "column_sum": "linear"}  # what linear layers are made of
 
 
 def words(name: str) -> set[str]:
@@ -83,7 +84,7 @@ def each_family_has_its_rooms(tree: Tree) -> Iterator[str]:
             continue
         family = found[1]
         rooms = {
-            "pylayers/ops": f"pylayers/ops/{OPS.get(family, family)}.py",
+            "pylayers/ops": f"pylayers/operations/{OPS.get(family, family)}.py",
             "tests": f"tests/(\\w+/)*test_(\\w+_)?{family}(_\\w+)?.py",
         }
         for room, pattern in rooms.items():

@@ -4,7 +4,7 @@
 
 #include <chrono>
 
-#include "csrc/casters.hpp"
+#include "csrc/casters/array.hpp"
 #include "csrc/tensor_map.hpp"
 #include "ptx/device.hpp"
 #include "ptx/kernel.hpp"

@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from oracle import reference
 from reference.checks import assert_near, numeric_gradient, stridings
-
-from pylayers.backends import reference
 
 NAMES = ["relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu"]
 SAVES_Y = {"relu", "sigmoid", "tanh"}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import reference
 from reference.checks import assert_near, numeric_gradient, stridings
 
-from pylayers.backends import reference
 from pylayers.backends.reference import conv as conv_module
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, tuple]

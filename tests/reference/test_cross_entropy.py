@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from oracle import reference
 from reference.checks import assert_near, numeric_gradient, stridings
-
-from pylayers.backends import reference
 
 KINDS = ["logits", "log_probabilities", "probabilities"]
 REDUCTIONS = ["none", "mean", "sum"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracle import reference
 from reference.checks import stridings
 
-from pylayers.backends import reference
 from pylayers.backends.reference.dropout import philox, words
 
 # Random123 1.14, tests/kat_vectors: philox4x32 10: counter, key, result.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracle import reference
 from reference.checks import assert_near, stridings
-
-from pylayers.backends import reference
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracle import reference
 from reference.checks import assert_near, numeric_gradient, stridings
-
-from pylayers.backends import reference
 
 
 def test_golden() -> None:
@@ -92,3 +91,35 @@ def test_bfloat16_rounds_once_and_keeps_its_statistics_in_float32() -> None:
     np.testing.assert_array_equal(mean, wide[1])
     assert y.dtype == x.dtype and mean.dtype == rstd.dtype == np.float32
     assert all(g.dtype == x.dtype for g in reference.layer_norm_backward(dy, x, mean, rstd, weight))
+
+
+def test_rms_golden() -> None:
+    y, rstd = reference.rms_norm_forward(np.array([[1.0, 7], [0, 0]]), np.array([1.0, 2]), 1e-300)
+    np.testing.assert_allclose(rstd[0], 1 / 5, rtol=1e-15)  # mean of squares 25
+    assert_near(y, np.array([[1 / 5, 14 / 5], [0, 0]]), 1e-15)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_rms_live_against_torch(affine: bool) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    x, dy, weight = rng.standard_normal((6, 33)), rng.standard_normal((6, 33)), rng.standard_normal(33)
+    leaves = [torch.tensor(v, requires_grad=True) for v in (x, weight)]
+    y = torch.nn.functional.rms_norm(leaves[0], (33,), leaves[1] if affine else None, 1e-5)
+    y.backward(torch.tensor(dy))
+    for _, z in stridings(x):
+        got, rstd = reference.rms_norm_forward(z, weight if affine else None, 1e-5)
+        assert_near(got, y.detach().numpy(), 1e-12)
+        for _, g in stridings(dy):
+            dx, dweight = reference.rms_norm_backward(g, z, rstd, weight if affine else None)
+            assert_near(dx, leaves[0].grad.numpy(), 1e-12)
+            if affine:
+                assert_near(dweight, leaves[1].grad.numpy(), 1e-12)
+
+
+def test_rms_backward_equals_finite_differences() -> None:
+    rng = np.random.default_rng(1)
+    x, dy, weight = (rng.standard_normal(s) for s in ((3, 5), (3, 5), (5,)))
+    dx, dweight = reference.rms_norm_backward(dy, x, reference.rms_norm_forward(x, weight, 1e-5)[1], weight)
+    assert_near(dx, numeric_gradient(lambda v: reference.rms_norm_forward(v, weight, 1e-5)[0], x, dy), 1e-8)
+    assert_near(dweight, numeric_gradient(lambda v: reference.rms_norm_forward(x, v, 1e-5)[0], weight, dy), 1e-8)

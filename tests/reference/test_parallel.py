@@ -7,16 +7,22 @@ import threading
 
 import numpy as np
 import pytest
+from oracle import reference
 
-from pylayers.backends import reference
-from pylayers.backends.protocol import AdamRates, SgdRates
-from pylayers.backends.reference import conv, optimizer, parallel, pool
+from pylayers.backends.contract import AdamRates, SgdRates
+from pylayers.backends.reference import blas, conv, optimizer, parallel, pool, rows
 
 
 @pytest.fixture(autouse=True)
 def _three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "_threads", 3)
-    for module, name in ((parallel, "FLAT_PART"), (pool, "PART"), (conv, "MOST"), (optimizer, "CHUNK")):
+    for module, name in (
+        (parallel, "FLAT_PART"),
+        (rows, "FLAT_PART"),
+        (pool, "PART"),
+        (conv, "MOST"),
+        (optimizer, "CHUNK"),
+    ):
         monkeypatch.setattr(module, name, 1000)
 
 
@@ -32,6 +38,10 @@ def everything() -> list[np.ndarray]:
     mean = (3, 3), (2, 2), (1, 1)
     p, m, v = (rng.random(x.shape).astype(np.float32) for _ in range(3))
     reference.adam([p], [x], [m], [v], [np.zeros(2, np.int32)], AdamRates(0.1, 0.9, 0.99, 1e-8, 0.1))
+    logits, table = x.reshape(108, 42), rng.standard_normal((2, 42)).astype(np.float32)
+    labels = rng.integers(0, 42, 108)
+    loss, _, dlogits = reference.cross_entropy_forward(logits, labels, None, 3, 0.1, "none", "logits", True)
+    normal, mean_of_rows, rstd = reference.layer_norm_forward(logits, *table, 1e-5)
     q = p.copy()
     reference.sgd([q], [x], [m], [np.ones(2, np.int32)], SgdRates(0.1, 0.9, 0.0, 0.1, True))
     return [
@@ -44,6 +54,10 @@ def everything() -> list[np.ndarray]:
         reference.activation_forward(x, "silu"),
         reference.activation_backward(x, p, "silu"),
         reference.dropout(x, 0.5, 1, 2),
+        loss, dlogits, reference.cross_entropy_backward(loss, dlogits, np.ones(1, np.float32)),
+        normal, mean_of_rows, rstd, *reference.layer_norm_backward(normal, logits, mean_of_rows, rstd, table[0]),
+        *(reference.softmax_forward(logits, log) for log in (False, True)),
+        *(reference.softmax_backward(logits, normal, log) for log in (False, True)),
     ]  # fmt: skip
 
 
@@ -68,6 +82,25 @@ def test_each_part_runs_once_and_threads_share_the_work() -> None:
     parallel.run(work, parallel.parts(40, 1, 1))
     assert sorted(part.start for part, _ in seen) == list(range(40))
     assert len({name for _, name in seen}) == 3
+
+
+def test_blas_stays_on_the_thread_that_calls_it() -> None:
+    found = blas.counters()
+    if found is None:
+        pytest.skip("NumPy's BLAS is not OpenBLAS")
+    get, put = found
+    before = get()
+    try:
+        put(2)
+        seen: list[int] = []
+        parallel.run(lambda part: parallel.run(lambda inner: seen.append(get()), [part, part]), parallel.parts(9, 1, 1))
+        assert seen == [1] * 18
+        assert get() == 2
+        with pytest.raises(ZeroDivisionError), blas.one_thread():
+            raise ZeroDivisionError
+        assert get() == 2
+    finally:
+        put(before)
 
 
 def test_errors_arrive() -> None:

@@ -6,10 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
+from oracle import reference
 from reference.checks import assert_near, counters, stridings, writable
 
-from pylayers.backends import reference
-from pylayers.backends.protocol import SgdRates
+from pylayers.backends.contract import SgdRates
 
 SHAPES = [(3, 4), (0,), (1,), (4097,), (2, 3, 2)]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracle import reference
 from reference.checks import assert_near, numeric_gradient, stridings
-
-from pylayers.backends import reference
 
 
 def test_golden() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Activation, Array
+from pylayers.backends.contract import Activation, Array
 from pylayers.backends.reference.parallel import elementwise
 from pylayers.backends.reference.precision import keep, operation
 
@@ -84,7 +84,7 @@ def differentiate(dx: Array, dy: Array, saved: Array, activation: Activation) ->
 
 @operation()
 def activation_forward(x: Array, activation: Activation) -> Array:
-    """As `protocol.Backend.activation_forward`."""
+    """As `contract.Backend.activation_forward`."""
     y = arrays.empty_like(x)
 
     def work(y: Array, x: Array) -> None:
@@ -97,7 +97,7 @@ def activation_forward(x: Array, activation: Activation) -> Array:
 
 @operation()
 def activation_backward(dy: Array, saved: Array, activation: Activation) -> Array:
-    """As `protocol.Backend.activation_backward`."""
+    """As `contract.Backend.activation_backward`."""
     dx = arrays.empty_like(dy)
     differentiate(dx, dy, saved, activation)
     return dx

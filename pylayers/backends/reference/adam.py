@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba, arXiv:1412.6980), AdamW (Loshchilov and Hutter, arXiv:1711.05101); the norm of gradients."""
+"""Adam (Kingma and Ba, arXiv:1412.6980), AdamW (Loshchilov and Hutter, arXiv:1711.05101)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pylayers.backends.protocol import AdamRates, Array
-from pylayers.backends.reference.optimizer import CHUNK, Formula, stopped, update
-from pylayers.backends.reference.parallel import parts
-from pylayers.backends.reference.precision import widened
+from pylayers.backends.contract import AdamRates, Array
+from pylayers.backends.reference.optimizer import Formula, stopped, update
 
 
 def adam_formula(
@@ -51,7 +49,7 @@ def adam(
     rates: AdamRates,
     norm: Array | None = None,
 ) -> None:
-    """As `protocol.Backend.adam`."""
+    """As `contract.Backend.adam`."""
     if stopped(norm):
         return
     lr, beta1, beta2, eps, weight_decay, decoupled, maximize, bias_correction = rates
@@ -64,22 +62,3 @@ def adam(
         margin = eps * root2 if bias_correction == "separate" else eps
         update(adam_formula(rate, beta1, beta2, margin, coupled, shrink, maximize), gradient, [parameter, m, v])
         step[0] = t
-
-
-def gradient_norm(gradients: Sequence[Array]) -> Array:
-    """As `protocol.Backend.gradient_norm`."""
-    largest, total, finite = 0.0, 0.0, True  # total is the sum of (g / largest)^2, which cannot overflow
-    with np.errstate(all="ignore"):
-        for gradient in gradients:
-            flat = gradient.reshape(-1)
-            for chunk in parts(flat.size, 1, CHUNK):
-                g = widened(flat[chunk]).astype(np.float64)
-                peak = float(np.abs(g).max())
-                finite = finite and math.isfinite(peak)
-                if peak > largest:
-                    total *= (largest / peak) ** 2
-                    largest = peak
-                if largest > 0:
-                    g /= largest
-                    total += float(g @ g)
-        return np.array([largest * math.sqrt(total) if finite else math.nan, not finite], np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
 from pylayers.backends.reference.precision import operation
 
 
@@ -45,7 +45,7 @@ def ordered_like(first: Array, value: Array) -> Array:
 def attention_forward(
     q: Array, k: Array, v: Array, mask: Array | None, scale: float, diagonal: int | None
 ) -> tuple[Array, Array]:
-    """As `protocol.Backend.attention_forward`; lse of 16-bit q is float32."""
+    """As `contract.Backend.attention_forward`; lse of 16-bit q is float32."""
     p = scores(q, k, mask, scale, diagonal)
     hidden = np.isneginf(p)
     shift = finite_or_zero(p.max(axis=-1, keepdims=True, initial=-np.inf))
@@ -69,7 +69,7 @@ def attention_backward(
     scale: float,
     diagonal: int | None,
 ) -> tuple[Array, Array, Array]:
-    """As `protocol.Backend.attention_backward`."""
+    """As `contract.Backend.attention_backward`."""
     p = scores(q, k, mask, scale, diagonal)
     hidden = np.isneginf(p)
     p -= finite_or_zero(lse)[..., None]

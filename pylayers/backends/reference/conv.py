@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Activation, Array, Pads, Sizes
+from pylayers.backends.contract import Activation, Array, Pads, Sizes
 from pylayers.backends.reference.activation import activate
 from pylayers.backends.reference.parallel import parts, run
 from pylayers.backends.reference.precision import dense, operation
@@ -122,7 +122,7 @@ def conv_forward(
     groups: int,
     activation: Activation | None = None,
 ) -> Array:
-    """As `protocol.Backend.conv_forward`."""
+    """As `contract.Backend.conv_forward`."""
     windows = convolution_axes(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     y = arrays.empty_like(x, (x.shape[0], weight.shape[0], *(axis.out for axis in windows)))
     if not y.size:
@@ -149,7 +149,7 @@ def conv_forward(
 def conv_input_gradient(
     dy: Array, weight: Array, x_shape: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
 ) -> Array:
-    """As `protocol.Backend.conv_input_gradient`: the columns of dx = weight^T dy, added back tap by tap."""
+    """As `contract.Backend.conv_input_gradient`: the columns of dx = weight^T dy, added back tap by tap."""
     windows = convolution_axes(x_shape[2:], weight.shape[2:], stride, padding, dilation)
     dx = arrays.empty_like(dy, x_shape)
     dx.fill(0)
@@ -178,7 +178,7 @@ def conv_input_gradient(
 def conv_weight_gradient(
     dy: Array, x: Array, weight_shape: Sizes, stride: Sizes, padding: Pads, dilation: Sizes, groups: int
 ) -> Array:
-    """As `protocol.Backend.conv_weight_gradient`: dy columns^T, the parts added in the order of the images."""
+    """As `contract.Backend.conv_weight_gradient`: dy columns^T, the parts added in the order of the images."""
     windows = convolution_axes(x.shape[2:], weight_shape[2:], stride, padding, dilation)
     dweight = arrays.empty_like(dy, weight_shape)
     dy = dense(dy)

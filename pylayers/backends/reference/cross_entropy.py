@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from pylayers.backends.protocol import Array, Loss, Reduction
+from pylayers import arrays
+from pylayers.backends.contract import Array, Loss, Reduction
 from pylayers.backends.reference.precision import operation
-from pylayers.backends.reference.softmax import softmax_forward
+from pylayers.backends.reference.rows import by_rows
+from pylayers.backends.reference.softmax import softmax_rows
 
 CLIP = 1e-7  # Keras's epsilon
 
@@ -17,7 +19,7 @@ CLIP = 1e-7  # Keras's epsilon
 def log_probabilities(x: Array, kind: Loss) -> Array:
     """log p of the rows of x."""
     if kind == "logits":
-        return softmax_forward(x, log=True)
+        return softmax_rows(x, np.empty_like(x), log=True)
     return np.log(np.clip(x, CLIP, 1 - CLIP)) if kind == "probabilities" else x
 
 
@@ -32,39 +34,48 @@ def cross_entropy_forward(
     kind: Loss,
     gradient: bool,
 ) -> tuple[Array, Array, Array | None]:
-    """As `protocol.Backend.cross_entropy_forward`."""
+    """As `contract.Backend.cross_entropy_forward`."""
     rows, n = x.shape
     labels = labels.astype(np.int64)
     ignored = labels == ignore_index
-    index = np.arange(rows), np.where(ignored, 0, labels)
+    index = np.where(ignored, 0, labels)
     weight = np.ones(n, x.dtype) if weight is None else weight
-    own = np.where(ignored, 0, weight[index[1]])  # the weight of each row's label
-    log_p = log_probabilities(x, kind)
+    own = np.where(ignored, 0, weight[index])  # the weight of each row's label
+    loss = np.empty(rows, x.dtype)
 
-    loss = -(1 - label_smoothing) * own * log_p[index]
-    if label_smoothing:  # otherwise 0 * -inf would turn a certain row's loss into NaN
-        loss -= label_smoothing / n * (log_p @ weight)
-    loss[ignored] = 0
+    def work(x: Array, index: Array, ignored: Array, own: Array, loss: Array, dx: Array | None = None) -> None:
+        at = np.arange(x.shape[0]), index
+        log_p = log_probabilities(x, kind)
+        loss[...] = -(1 - label_smoothing) * own * log_p[at]
+        if label_smoothing:  # otherwise 0 * -inf would turn a certain row's loss into NaN
+            loss -= label_smoothing / n * (log_p @ weight)
+        loss[ignored] = 0
+        if dx is None:
+            return
+
+        if kind == "logits":
+            np.exp(log_p, out=dx)
+            dx *= ((1 - label_smoothing) * own + label_smoothing / n * weight.sum())[:, None]
+        else:
+            dx.fill(0)
+        dx[at] -= (1 - label_smoothing) * own
+        if label_smoothing:
+            dx -= label_smoothing / n * weight
+        if kind == "probabilities":
+            dx /= x
+            dx[(x < x.dtype.type(CLIP)) | (x > x.dtype.type(1 - CLIP))] = 0
+        dx[ignored] = 0
+
+    dx = arrays.empty_like(x) if gradient else None
+    by_rows(work, x, index, ignored, own, loss, *([] if dx is None else [dx]))
     normalizer = own.sum(keepdims=True) if reduction == "mean" else np.ones(1, x.dtype)
-    if reduction != "none":
-        loss = loss.sum(keepdims=True) / normalizer
-    if not gradient:
-        return loss, normalizer, None
-
-    if kind == "logits":
-        dx = np.exp(log_p) * ((1 - label_smoothing) * own + label_smoothing / n * weight.sum())[:, None]
-    else:
-        dx = np.zeros(x.shape, x.dtype)
-    dx[index] -= (1 - label_smoothing) * own
-    if label_smoothing:
-        dx -= label_smoothing / n * weight
-    if kind == "probabilities":
-        dx = np.where((x >= x.dtype.type(CLIP)) & (x <= x.dtype.type(1 - CLIP)), dx / x, 0)
-    dx[ignored] = 0
-    return loss, normalizer, dx
+    return loss if reduction == "none" else loss.sum(keepdims=True) / normalizer, normalizer, dx
 
 
 @operation()
 def cross_entropy_backward(dloss: Array, gradient: Array, normalizer: Array) -> Array:
-    """As `protocol.Backend.cross_entropy_backward`; 0 where every row was ignored, as in torch."""
-    return gradient * np.where(normalizer == 0, 0, dloss / normalizer)[:, None]
+    """As `contract.Backend.cross_entropy_backward`; 0 where every row was ignored, as in torch."""
+    scale = np.where(normalizer == 0, 0, dloss / normalizer)[:, None]
+    dx = arrays.empty_like(gradient)
+    by_rows(lambda gradient, scale, dx: np.multiply(gradient, scale, out=dx), gradient, scale, dx)
+    return dx

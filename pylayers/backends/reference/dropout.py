@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
 from pylayers.backends.reference.parallel import FLAT_PART, parts, run
 from pylayers.backends.reference.precision import operation
 
@@ -42,7 +42,7 @@ def words(first: int, count: int, seed: int) -> Array:
 
 @operation()
 def dropout(x: Array, p: float, seed: int, offset: int) -> Array:
-    """As `protocol.Backend.dropout`."""
+    """As `contract.Backend.dropout`."""
     threshold = np.uint64(math.floor(p * 2**32))
     blocks = -(-x.size // 4)
     keep = np.empty((blocks, 4), np.bool_)

@@ -1,4 +1,4 @@
-"""y = activation(alpha a @ b + bias + beta residual) on BLAS, and the sums over columns that are bias gradients."""
+"""y = activation(alpha a @ b + bias + beta residual) on BLAS."""
 
 from __future__ import annotations
 
@@ -6,15 +6,40 @@ from typing import Any
 
 import numpy as np
 
-from pylayers import arrays
-from pylayers.backends.protocol import Activation, Array, Precision
+from pylayers import arrays, dtypes
+from pylayers.backends.contract import Activation, Array, Precision
 from pylayers.backends.reference.activation import activate, differentiate
-from pylayers.backends.reference.precision import cast_to, operation, widened
-from pylayers.backends.sizes import product_dtype
+from pylayers.backends.reference.column_sum import sum_columns
+from pylayers.backends.reference.precision import cast_to, widened
+from pylayers.backends.sizes import EIGHT_BITS
 from pylayers.errors import expected
 
+# What a product of such operands may be asked for; the first is what it is unless asked. Others keep their dtype.
+PRODUCTS: dict[np.dtype[Any], tuple[np.dtype[Any], ...]] = {
+    dtypes.float16: (dtypes.float16, dtypes.float32),
+    dtypes.bfloat16: (dtypes.bfloat16, dtypes.float32),
+    **dict.fromkeys(EIGHT_BITS, (dtypes.bfloat16, dtypes.float16, dtypes.float32)),
+    dtypes.int8: (dtypes.int32,),
+}
+SCALED_INTEGERS = (dtypes.float32, dtypes.bfloat16, dtypes.float16)
 LONGEST_INT8 = 2**17 - 1  # elements of -128 each whose squares still add up to an int32
-BLOCK = 256  # rows that column_sum adds up at a time
+
+
+def product_dtype(dtype: np.dtype[Any], out_dtype: Any = None, scaled: bool = False) -> np.dtype[Any]:
+    """The dtype of a `gemm` of operands of this dtype; TypeError for an `out_dtype` that it cannot have.
+
+    Integers stay exact int32 unless they are `scaled` or a float is asked for.
+    """
+    if out_dtype is None and dtype not in PRODUCTS:
+        return dtype
+    possible = PRODUCTS.get(dtype, (dtype,))
+    if dtype == dtypes.int8:
+        possible = SCALED_INTEGERS if scaled else (*possible, *SCALED_INTEGERS)
+    wanted = possible[0] if out_dtype is None else np.dtype(out_dtype)
+    if wanted not in possible:
+        names = " or ".join(x.name for x in possible)
+        raise expected("gemm", "out_dtype", f"{names} for {dtype.name} operands", wanted.name, error=TypeError)
+    return wanted
 
 
 def blas_matrix(x: Array) -> Array:
@@ -43,7 +68,7 @@ def gemm(
     transpose_a: bool = False,
     transpose_b: bool = False,
 ) -> Any:
-    """As `protocol.Backend.gemm`; y is C-contiguous and float32 products are never less than float32."""
+    """As `contract.Backend.gemm`; y is C-contiguous and float32 products are never less than float32."""
     a, b = a.swapaxes(-1, -2) if transpose_a else a, b.swapaxes(-1, -2) if transpose_b else b
     scaled = scale_a is not None or scale_b is not None
     dtype = product_dtype(a.dtype, out_dtype, scaled)
@@ -67,14 +92,14 @@ def gemm(
             differentiate(y, y, widened(saved), activation)
         elif activation is not None:
             activate(y, activation)
-        sums = _column_sum(y.reshape(-1, y.shape[-1], 1)) if column_sums else None
+        sums = sum_columns(y.reshape(-1, y.shape[-1], 1)) if column_sums else None
         if y.dtype != dtype:
             y = cast_to(y, dtype)
     return (y, sums) if column_sums else y
 
 
 def linear(x: Array, weight: Array, bias: Array | None, activation: Activation | None, precision: Precision) -> Array:
-    """As `protocol.Backend.linear`."""
+    """As `contract.Backend.linear`."""
     if x.ndim == 3 and not arrays.foldable(x):  # as it lies, each batch by the same weight
         weight = np.broadcast_to(weight, (x.shape[0], *weight.shape))
         return gemm(x, weight, bias, activation, precision=precision, transpose_b=True)
@@ -99,22 +124,3 @@ def integer_product(a: Array, b: Array, dtype: Any) -> Array:
         what = f"at most {LONGEST_INT8} columns, whose products int32 can hold"
         raise expected("gemm", "a", what, a.shape[-1], error=NotImplementedError)
     return product(cast_to(a, np.float64), cast_to(b, np.float64)).astype(dtype)
-
-
-@operation()
-def column_sum(x: Array) -> Array:
-    """As `protocol.Backend.column_sum`."""
-    return _column_sum(x)
-
-
-def _column_sum(x: Array) -> Array:
-    o, c, i = x.shape
-    rows = x.transpose(0, 2, 1)
-    if not rows.flags.c_contiguous:
-        rows = x.sum(axis=2)
-    rows = rows.reshape(o * i if rows.ndim == 3 else o, c)
-    # Products with ones are several times quicker than sum(axis=0); in blocks, for rounding grows with their length.
-    whole = rows.shape[0] // BLOCK * BLOCK
-    ones = np.ones(BLOCK, x.dtype)
-    blocks = np.matmul(ones, rows[:whole].reshape(-1, BLOCK, c)) if whole else np.zeros((0, c), x.dtype)
-    return blocks.sum(axis=0) + ones[: rows.shape[0] - whole] @ rows[whole:]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
 from pylayers.backends.reference.parallel import parts, run
 
 # Six float32 operands of 8192 elements are 192 KiB: they stay in the second-level cache through a whole formula.

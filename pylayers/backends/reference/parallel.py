@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextvars
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from pylayers import arrays
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
+from pylayers.backends.reference import blas
 
 FLAT_PART = 1 << 16  # elements of elementwise work at a time: 256 KiB, to stay in cache at few calls
 
@@ -44,23 +46,35 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=workers.cache_clear)  # a child process has none of its parent's threads
 
 
+_own = threading.local()  # .working: whether this thread is inside a part, whose own operations it does alone
+
+
 def run(work: Callable[[slice], None], parts: Iterable[slice]) -> None:
-    """Calls `work` once for each part."""
+    """Calls `work` once for each part; products inside it stay on the thread that asks for them."""
     parts = list(parts)
+    if len(parts) < 2 or getattr(_own, "working", False):
+        for part in parts:
+            work(part)
+        return
     others = min(_threads, len(parts)) - 1
     waiting = iter(parts)
 
     def drain() -> None:
-        for part in waiting:  # a list's iterator hands each part to one thread only
-            work(part)
+        _own.working = True
+        try:
+            for part in waiting:  # a list's iterator hands each part to one thread only
+                work(part)
+        finally:
+            _own.working = False
 
-    # numpy.errstate is a context variable: each thread needs a copy of the caller's.
-    pending = [workers(others).submit(contextvars.copy_context().run, drain) for _ in range(others)]
-    try:
-        drain()
-    finally:
-        for future in pending:
-            future.result()
+    with blas.one_thread():
+        # numpy.errstate is a context variable: each thread needs a copy of the caller's.
+        pending = [workers(others).submit(contextvars.copy_context().run, drain) for _ in range(others)]
+        try:
+            drain()
+        finally:
+            for future in pending:
+                future.result()
 
 
 def parts(count: int, size: int, most: int) -> Iterator[slice]:

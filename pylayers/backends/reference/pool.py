@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Array, Sizes
+from pylayers.backends.contract import Array, Sizes
 from pylayers.backends.reference.parallel import parts, run
 from pylayers.backends.reference.precision import keep, operation
 from pylayers.backends.reference.windows import Axis, axes, taps
@@ -87,7 +87,7 @@ def maxima(x: Array, windows: tuple[Axis, ...], nan: bool) -> tuple[Array, Array
 def max_pool_forward(
     x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, out: Sizes
 ) -> tuple[Array, Array]:
-    """As `protocol.Backend.max_pool_forward`; a window that lies in padding alone gives -inf and index -1."""
+    """As `contract.Backend.max_pool_forward`; a window that lies in padding alone gives -inf and index -1."""
     windows = axes(x.shape[2:], kernel, out, stride, padding, dilation)
     y = arrays.empty_like(x, (*x.shape[:2], *out))
     indices = arrays.empty_like(y, dtype=np.int64)
@@ -118,7 +118,7 @@ def max_pool_forward(
 def max_pool_backward(
     dy: Array, indices: Array, x_shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Array:
-    """As `protocol.Backend.max_pool_backward`: for each tap, the windows whose maximum it was."""
+    """As `contract.Backend.max_pool_backward`: for each tap, the windows whose maximum it was."""
     windows = axes(x_shape[2:], kernel, dy.shape[2:], stride, padding, dilation)
     strides = plane_strides(windows)
     disjoint = all(window.disjoint for window in windows)
@@ -156,7 +156,7 @@ def window_counts(windows: tuple[Axis, ...], count_padding: bool, dtype: Any) ->
 def average_pool_forward(
     x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, out: Sizes, count_padding: bool
 ) -> Array:
-    """As `protocol.Backend.average_pool_forward`."""
+    """As `contract.Backend.average_pool_forward`."""
     windows = axes(x.shape[2:], kernel, out, stride, padding, (1,) * len(kernel))
     y = arrays.empty_like(x, (*x.shape[:2], *out))
     counts = window_counts(windows, count_padding, y.dtype)
@@ -179,7 +179,7 @@ def average_pool_forward(
 def average_pool_backward(
     dy: Array, x_shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, count_padding: bool
 ) -> Array:
-    """As `protocol.Backend.average_pool_backward`."""
+    """As `contract.Backend.average_pool_backward`."""
     windows = axes(x_shape[2:], kernel, dy.shape[2:], stride, padding, (1,) * len(kernel))
     dx = arrays.empty_like(dy, x_shape)
     dx.fill(0)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from pylayers import arrays
-from pylayers.backends.protocol import Array
+from pylayers.backends.contract import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 

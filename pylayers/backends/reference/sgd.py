@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pylayers.backends.protocol import Array, SgdRates
+from pylayers.backends.contract import Array, SgdRates
 from pylayers.backends.reference.optimizer import Formula, stopped, update
 
 
@@ -43,7 +43,7 @@ def sgd(
     rates: SgdRates,
     norm: Array | None = None,
 ) -> None:
-    """As `protocol.Backend.sgd`."""
+    """As `contract.Backend.sgd`."""
     if stopped(norm):
         return
     for parameter, gradient, m, step in zip(parameters, gradients, momenta, steps, strict=True):

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from pylayers.backends.protocol import Array
+from pylayers import arrays
+from pylayers.backends.contract import Array
 from pylayers.backends.reference.precision import operation
+from pylayers.backends.reference.rows import by_rows, row_dot, row_sum
+
+
+def softmax_rows(x: Array, y: Array, log: bool) -> Array:
+    """y = softmax of each row of x, or its logarithm; -> y."""
+    np.subtract(x, x.max(axis=-1, keepdims=True, initial=-np.inf), out=y)
+    if log:
+        y -= np.log(row_sum(np.exp(y)))
+    else:
+        np.exp(y, out=y)
+        y /= row_sum(y)
+    return y
 
 
 @operation()
 def softmax_forward(x: Array, log: bool) -> Array:
-    """As `protocol.Backend.softmax_forward`."""
-    shifted = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
-    if log:
-        shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-        return shifted
-    np.exp(shifted, out=shifted)
-    shifted /= shifted.sum(axis=-1, keepdims=True)
-    return shifted
+    """As `contract.Backend.softmax_forward`."""
+    y = arrays.empty_like(x)
+    by_rows(lambda x, y: softmax_rows(x, y, log), x, y)
+    return y
 
 
 @operation()
 def softmax_backward(dy: Array, y: Array, log: bool) -> Array:
-    """As `protocol.Backend.softmax_backward`."""
-    if log:
-        return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
-    return y * (dy - (y * dy).sum(axis=-1, keepdims=True))
+    """As `contract.Backend.softmax_backward`: dx = dy - exp(y) sum(dy) if log, else y (dy - sum(y dy))."""
+
+    def work(dy: Array, y: Array, dx: Array) -> None:
+        if log:
+            np.exp(y, out=dx)
+            dx *= row_sum(dy)
+            np.subtract(dy, dx, out=dx)
+        else:
+            np.subtract(dy, row_dot(y, dy), out=dx)
+            dx *= y
+
+    dx = arrays.empty_like(dy)
+    by_rows(work, dy, y, dx)
+    return dx

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pylayers.backends.protocol import Pads, Sizes
+from pylayers.backends.contract import Pads, Sizes
 from pylayers.backends.sizes import convolved
 
 

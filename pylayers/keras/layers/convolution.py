@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pylayers import functional
 from pylayers.autograd import Tensor
 from pylayers.errors import expected
 from pylayers.keras import activations, initializers
 from pylayers.keras.layers.core import Identifier
 from pylayers.keras.layers.layer import Layer, Shape, image_shape, padding_mode, pair, same_padding, whole, windows
+from pylayers.nn import functional
 
 
 class Conv2D(Layer):

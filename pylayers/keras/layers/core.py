@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
 from pylayers.errors import expected
 from pylayers.keras import activations, initializers
 from pylayers.keras.layers.layer import Layer, Shape, whole
+from pylayers.nn import functional
 
 Identifier = str | Callable[[Tensor], Tensor] | None
 

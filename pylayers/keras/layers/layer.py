@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pylayers import arrays
+from pylayers import arrays, dtypes
 from pylayers.autograd import Tensor
 from pylayers.errors import expected
 
@@ -131,7 +131,7 @@ class Layer:
         """Copies arrays in Keras's layout into the weights; ValueError for another number or another shape."""
         if len(weights) != len(self._weights):
             raise expected(self.name, "weights", f"{len(self._weights)} arrays", len(weights))
-        values = [np.asarray(value) for value in weights]
+        values = [as_numbers(self.name, "weights", value) for value in weights]
         for weight, value in zip(self._weights, values, strict=True):
             if value.shape != weight.view.shape:
                 raise expected(self.name, weight.name, f"shape {weight.view.shape}", value.shape)
@@ -141,12 +141,15 @@ class Layer:
 
 
 def as_numbers(op: str, name: str, x: Any) -> np.ndarray:
-    """A host array of numbers; TypeError for anything else."""
+    """A host array of numbers; TypeError for anything else, NotImplementedError for an `Input` or another layer."""
+    if isinstance(x, Layer):
+        hint = "stack the layers instead: models.Sequential([Input(...), Dense(...), ...])"
+        raise NotImplementedError(f"{op}: called on {x.name!r}: the functional API is not there yet; {hint}")
     try:
         array = np.asarray(x)
     except ValueError as error:
         raise expected(op, name, "an array of numbers", f"{type(x).__name__} ({error})", error=TypeError) from error
-    if array.dtype.kind not in "biuf":
+    if not dtypes.is_real(array.dtype):
         raise expected(op, name, "an array of numbers", f"dtype {array.dtype}", error=TypeError)
     return array
 

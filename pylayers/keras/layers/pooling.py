@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pylayers.autograd import Tensor
 from pylayers.functional.pool import MaxPool
 from pylayers.keras.layers.layer import Layer, Shape, image_shape, padding_mode, pair, same_padding, windows
-from pylayers.ops.pool import Window
+from pylayers.operations.pool import Window
 
 
 class MaxPooling2D(Layer):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers import functional
 from pylayers.autograd import Tensor
 from pylayers.errors import expected
 from pylayers.keras.layers.layer import Layer
+from pylayers.nn import functional
 
 
 class Dropout(Layer):
