@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pylayers.errors import expected
 
-from . import results, table
-from .measure import QUICK, Settings
-from .places import open_place
-from .results import Record, Results
-from .run import load, run
-from .threads import short_waits
+from .harness import results
+from .harness.measure import QUICK, Settings
+from .harness.places import open_place
+from .harness.results import Record, Results
+from .harness.run import load, run
+from .harness.threads import short_waits
+from .show import table
 
 QUICK_S = 150.0  # of measuring, after which no case begins: three minutes are promised
 
@@ -86,6 +87,6 @@ def main(options: Options) -> None:
     found = Results(records)
     table.show(console, found)
     if options.html is not None:
-        from .html import page
+        from .show.html import page
 
         options.html.write_text(page(found), encoding="utf-8")

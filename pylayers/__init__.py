@@ -38,6 +38,7 @@ from pylayers.creation import (
     zeros,
     zeros_like,
 )  # fmt: skip
+from pylayers.devices import device
 from pylayers.dtypes import get_default_dtype, set_default_dtype
 from pylayers.errors import CheckpointError, CommError, CudaError
 from pylayers.functional.activation import relu, sigmoid, tanh

@@ -9,8 +9,8 @@ import numpy as np
 from pylayers import arrays
 
 if TYPE_CHECKING:
+    from pylayers._record import Record
     from pylayers._tensor import Tensor
-    from pylayers.autograd import Function
 
 Array = Any
 DETACHED = -1  # the history of a tensor that has none to go stale
@@ -24,7 +24,7 @@ class Version:
         self.recorded = 0  # how many of them the tape knows: those make the history of the other views stale
 
 
-def begin(x: Tensor, array: Array, node: Function | None = None) -> Tensor:
+def begin(x: Tensor, array: Array, node: Record | None = None) -> Tensor:
     """x as the result of a record, or as a leaf. What every call asks is kept in x, found sooner than in its class."""
     x.array = array
     x.grad_fn = node

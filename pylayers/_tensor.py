@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pylayers import arrays, dtypes
+from pylayers import arrays, devices, dtypes
 from pylayers._history import DETACHED, Version, begin
 from pylayers.errors import expected
 
 if TYPE_CHECKING:
-    from pylayers.autograd import Function
+    from pylayers._record import Record
 
 Array = Any
 Hook = Callable[["Tensor"], "Tensor | None"]
@@ -31,7 +31,7 @@ class Tensor:
     __hash__ = object.__hash__
 
     array: Array
-    grad_fn: Function | None
+    grad_fn: Record | None
     output_index: int  # which output of grad_fn this is
     history: int  # how many recorded changes of its memory grad_fn knows of; DETACHED: it has no history to go stale
     hooks: list[Hook] | None = None  # of a leaf; those of other tensors stand in grad_fn
@@ -185,9 +185,9 @@ class Tensor:
         return self.array.dtype
 
     @property
-    def device(self) -> str:
-        """``"cpu"`` or ``"cuda:<number>"``."""
-        return arrays.device(self.array)
+    def device(self) -> devices.device:
+        """``"cpu"`` or ``"cuda:<number>"``, with `type` and `index`."""
+        return devices.named(arrays.device(self.array))
 
     @property
     def ndim(self) -> int:

@@ -63,6 +63,10 @@ class NumpyLibrary:
         return self.empty, "cpu", (0, 0)
 
 
+# CuPy makes no arrays of these; of others' memory it has views.
+VIEWED = {dtype: np.dtype(np.uint8) for dtype in (dtypes.float8_e4m3fn, dtypes.float8_e5m2)}
+
+
 class CupyLibrary:
     """GPU memory, from CuPy's pool and on CuPy's current stream."""
 
@@ -75,6 +79,8 @@ class CupyLibrary:
 
     def empty(self, shape: tuple[int, ...], dtype: Any, device: str) -> Array:
         number = device_numbers[device]
+        if dtype in VIEWED:
+            return self.empty(shape, VIEWED[dtype], device).view(dtype)
         if self.current_device() == number:
             return self.new(shape, dtype)
         with self.on(number):

@@ -80,7 +80,7 @@ def train(
 @app.command()
 def bench(
     families: Annotated[
-        list[str] | None, typer.Argument(help="gemm, conv, attention, optim, rows, step, calls; all without any.")
+        list[str] | None, typer.Argument(help="attention, calls, conv, gemm, optim, rows, step; all without any.")
     ] = None,
     peers: Annotated[str, typer.Option(help="Only peers whose names hold one of these words: torch,numpy.")] = "",
     quick: Annotated[bool, typer.Option("--quick", help="A few cases of each family, in under three minutes.")] = False,

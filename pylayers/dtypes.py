@@ -35,6 +35,11 @@ SUPPORTED = frozenset(DTYPES.values())
 FLOATING = frozenset((float16, bfloat16, float32, float64, float8_e4m3fn, float8_e5m2))
 HALVES = frozenset((float16, bfloat16))  # computed in float32 and rounded once
 
+_RANGES: dict[np.dtype[Any], tuple[float, float]] = {
+    x: (-float(ml_dtypes.finfo(x).max), float(ml_dtypes.finfo(x).max)) if x in FLOATING
+    else (int(np.iinfo(x).min), int(np.iinfo(x).max))
+    for x in SUPPORTED - {bool_}
+}  # fmt: skip
 # torch's other names for the same dtypes.
 ALIASES = {
     "half": float16, "float": float32, "double": float64,
@@ -99,22 +104,25 @@ def require_supported(op: str, name: str, dtype: Any) -> None:
 
 
 def held(op: str, name: str, value: object, dtype: np.dtype[Any]) -> Any:
-    """A number as the dtype holds it: integers cut off fractions, unsigned ones wrap negative numbers, as in torch.
+    """The number as the dtype holds it: integers cut off fractions, unsigned ones wrap negative numbers, as in torch.
 
     TypeError for what is no number, ValueError for a number out of the dtype's range.
     """
     number = value.item() if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0 else value
     if not isinstance(number, (bool, int, float)):
         raise expected(op, name, "a number", f"{value!r:.40}", error=TypeError)
-    with contextlib.suppress(OverflowError, ValueError), np.errstate(over="ignore"):  # int() of infinities and NaN
-        if dtype in FLOATING or dtype == bool_:
-            rounded = dtype.type(number).item()
-            if dtype == bool_ or (math.isfinite(rounded) if math.isfinite(number) else str(rounded) == str(number)):
+    if dtype == bool_:
+        return bool(number)
+    low, high = _RANGES[dtype]
+    if low <= number <= high:
+        return number if dtype in FLOATING else int(number)
+    if dtype in FLOATING:
+        with contextlib.suppress(OverflowError), np.errstate(over="ignore"):
+            rounded = dtype.type(number).item()  # what is above the largest number may be rounded to it
+            if math.isfinite(rounded) if math.isfinite(number) else str(rounded) == str(float(number)):
                 return rounded
-        else:
-            most = int(np.iinfo(dtype).max)
-            if (int(np.iinfo(dtype).min) or -most) <= int(number) <= most:
-                return int(np.int64(int(number)).astype(dtype))
+    elif low == 0 and -high <= number < 0:
+        return int(number) % (int(high) + 1)
     raise expected(op, name, f"a number that {dtype.name} holds", f"{number!s:.40}")
 
 

@@ -1,31 +1,20 @@
-"""The families of the benchmark as the tests see them: found by what they have, their small cases, places for them."""
+"""The families of the benchmark as the tests see them: their small cases, places for them."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from bench_package import module
 
-PACKAGE = "pylayers.benchmarks" if importlib.util.find_spec("pylayers.benchmarks") else "benchmarks"
-package = importlib.import_module(PACKAGE)
-places = importlib.import_module(f"{PACKAGE}.places")
-Absent = importlib.import_module(f"{PACKAGE}.family").Absent
+places, Absent = module("harness.places"), module("harness.contract").Absent
 
 Array = Any
 Arrays = dict[str, Array]
-FAMILY = "name", "cases", "changed", "inputs", "contenders", "deviation"
-FAMILIES: dict[str, Any] = {}
-for _found in pkgutil.iter_modules(package.__path__, "."):
-    if _found.name.startswith(".bench_"):
-        _module = importlib.import_module(_found.name, PACKAGE)
-        if all(hasattr(_module, part) for part in FAMILY):
-            FAMILIES[_module.name] = _module
+FAMILIES: dict[str, Any] = {family.name: family for family in module("harness.run").load(["all"])}
 
 
 def small_cases() -> list[Any]:

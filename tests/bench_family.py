@@ -11,7 +11,7 @@ import numpy as np
 from bench_package import module
 from simulated_device import FixedRoofline, later
 
-family, measure = module("family"), module("measure")
+family, measure = module("harness.contract"), module("harness.measure")
 SETTINGS = measure.Settings(rounds=5, fewest_rounds=5, sample_s=2e-4, case_s=60.0)
 M, N, K = 24, 20, 512
 CALL_S = 30e-6  # of the simulated kernel
@@ -38,7 +38,7 @@ def contender(body: Callable[[Any, np.ndarray, np.ndarray, np.ndarray], Any]) ->
 
     def for_place(place: Any) -> Any:
         def prepare(x: dict[str, np.ndarray]) -> Any:
-            y = np.zeros((M, N), np.float32)
+            y = place.xp.zeros((M, N), np.float32)
 
             def call() -> Sequence[np.ndarray]:
                 instead = body(place, x["a"], x["b"], y)

@@ -10,5 +10,5 @@ PACKAGE = "pylayers.benchmarks" if importlib.util.find_spec("pylayers.benchmarks
 
 
 def module(name: str) -> Any:
-    """``module("judge")`` is ``pylayers.benchmarks.judge``."""
+    """``module("harness.judge")`` is ``pylayers.benchmarks.harness.judge``."""
     return importlib.import_module(f"{PACKAGE}.{name}")

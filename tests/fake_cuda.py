@@ -102,6 +102,8 @@ class FakeCuda:
         return [Launch(*record) for record in self.module.take_records()]
 
     def empty(self, shape: Any, dtype: Any = np.float32, order: str = "C") -> FakeArray:
+        if np.dtype(dtype).name.startswith("float8"):
+            raise ValueError(f"Unsupported dtype {np.dtype(dtype).name}")  # as CuPy, which has views of them alone
         number = len(self.allocations)
         shape = tuple(np.atleast_1d(shape).tolist()) if not isinstance(shape, tuple) else shape
         self.allocations.append((shape, np.dtype(dtype).name, self.current_device))

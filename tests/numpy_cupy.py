@@ -1,13 +1,102 @@
-"""A CuPy made of NumPy: what the benchmarks ask of one, so that their GPU half runs where no GPU is."""
+"""A CuPy made of NumPy: what tests and benchmarks ask of one, so that their GPU half runs where no GPU is.
+
+It refuses what CuPy 14.2 refuses, in its words: host arrays in assignments and arithmetic, and float8 but as a view.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import sys
 import time
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from pylayers import arrays
+
+UNSUPPORTED = ("float8_e4m3fn", "float8_e5m2")
+
+
+class Pointer:
+    """Where an array of the GPU lies."""
+
+    device_id = 0
+
+    def __init__(self, x: np.ndarray) -> None:
+        self._x, self.ptr = x, x.__array_interface__["data"][0]
+
+    def memset(self, value: int, size: int) -> None:
+        assert size == self._x.nbytes and self._x.flags.c_contiguous
+        np.asarray(self._x).reshape(-1).view(np.uint8)[...] = value
+
+
+class Array(np.ndarray):
+    """An array of the GPU: it does not mix with those of the host."""
+
+    @property
+    def data(self) -> Any:
+        return Pointer(self)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(value, Array) and np.ndim(value):
+            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
+        super().__setitem__(key, value)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(x, np.ndarray) and not isinstance(x, Array) and x.ndim for x in inputs):
+            raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+        out = options.pop("out", ())
+        options |= {"out": tuple(map(plain, out))} if out else {}
+        result = getattr(ufunc, method)(*map(plain, inputs), **options)
+        return out[0] if out else asarray(result)
+
+    def get(self) -> np.ndarray:
+        if not self.flags.c_contiguous:
+            supported(self.dtype)
+        return np.array(self, subok=False)
+
+    def set(self, host: np.ndarray) -> None:
+        if not self.flags.c_contiguous:
+            raise RuntimeError("Cannot set to non-contiguous array")
+        super().__setitem__(..., host)
+
+
+def plain(x: Any) -> Any:
+    """The same memory as NumPy's own array."""
+    return x.view(np.ndarray) if isinstance(x, Array) else x
+
+
+def supported(dtype: Any) -> None:
+    """ValueError for what CuPy has no kernels for."""
+    if np.dtype(dtype).name in UNSUPPORTED:
+        raise ValueError(f"Unsupported dtype {np.dtype(dtype).name}")
+
+
+def empty(shape: Any, dtype: Any = np.float32) -> Array:
+    """Of a dtype that CuPy knows."""
+    supported(dtype)
+    return np.empty(shape, dtype).view(Array)
+
+
+def empty_like(x: Array) -> Array:
+    """As `empty`."""
+    supported(x.dtype)
+    return np.empty_like(x)
+
+
+def zeros(shape: Any, dtype: Any = np.float32) -> Array:
+    """As `empty`, filled."""
+    x = empty(shape, dtype)
+    x[...] = 0
+    return x
+
+
+def asarray(x: Any) -> Array:
+    """The host's numbers on the GPU."""
+    return x if isinstance(x, Array) else np.array(x).view(Array)
 
 
 class Event:
@@ -50,11 +139,11 @@ class Generator:
     def __init__(self, seed: int) -> None:
         self.numbers = np.random.default_rng(seed)
 
-    def standard_normal(self, size: Any, *, dtype: Any) -> np.ndarray:
-        return self.numbers.standard_normal(size, dtype)
+    def standard_normal(self, size: Any, *, dtype: Any) -> Array:
+        return self.numbers.standard_normal(size, dtype).view(Array)
 
-    def integers(self, low: int, high: int, size: Any, *, dtype: Any) -> np.ndarray:
-        return self.numbers.integers(low, high, size, dtype)
+    def integers(self, low: int, high: int, size: Any, *, dtype: Any) -> Array:
+        return self.numbers.integers(low, high, size, dtype).view(Array)
 
 
 class RawKernel:
@@ -70,10 +159,13 @@ class RawKernel:
 def cupy() -> Any:
     """The module."""
     found: Any = types.ModuleType("cupy")
-    for name in ("empty", "empty_like", "matmul", "copyto", "asarray"):
-        setattr(found, name, getattr(np, name))
+    found.ndarray, found.empty, found.empty_like, found.asarray = Array, empty, empty_like, asarray
+    found.zeros = zeros
+    found.matmul, found.copyto = np.matmul, np.copyto
+    as_strided = functools.partial(np.lib.stride_tricks.as_strided, subok=True)
+    found.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=as_strided))
     found.__version__ = "14.2"
-    found.from_dlpack = lambda x: np.from_dlpack(x)
+    found.from_dlpack = lambda x: np.from_dlpack(x).view(Array)
     found.random = types.SimpleNamespace(default_rng=Generator)
     found.RawKernel = RawKernel
     found.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
@@ -84,7 +176,29 @@ def cupy() -> Any:
         runtimeGetVersion=lambda: 13000, driverGetVersion=lambda: 13000,
     )  # fmt: skip
     found.cuda = types.SimpleNamespace(
-        Event=Event, Stream=Stream, MemoryHook=MemoryHook, runtime=runtime,
+        Event=Event, Stream=Stream, MemoryHook=MemoryHook, runtime=runtime, Device=contextlib.nullcontext,
+        get_current_stream=lambda device: types.SimpleNamespace(ptr=0),
         get_elapsed_time=lambda start, end: (end.seconds - start.seconds) * 1e3,
     )  # fmt: skip
     return found
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[Any]:
+    """Puts it in the place of CuPy, for `pylayers.arrays` too; yields the module."""
+    module = cupy()
+    places = {"cupy": module, "cupy.cuda": module.cuda}
+    before = {name: sys.modules.get(name) for name in places}
+    sys.modules.update(places)
+    arrays.cupy_library.cache_clear()
+    arrays.libraries[Array] = arrays.cupy_library()
+    try:
+        yield module
+    finally:
+        arrays.libraries.pop(Array, None)
+        arrays.cupy_library.cache_clear()
+        for name, found in before.items():
+            if found is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = found

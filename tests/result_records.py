@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT))  # the checkout's benchmarks: what they speak of are its sources
+sys.path.append(str(ROOT))  # the checkout's: what it speaks of are its sources
 
-from benchmarks import evidence  # noqa: E402
+from evidence import machine_code  # noqa: E402
 
 
-def kernel(entry: str = "k", architecture: str = "sm_90a", **about: str) -> evidence.Kernel:
+def kernel(entry: str = "k", architecture: str = "sm_90a", **about: str) -> machine_code.Kernel:
     """One of csrc/softmax.cu."""
     fields = {"launcher": "softmax", "code": "c", "source": "s", "compiler": "13.0.88", **about}
-    return evidence.Kernel(architecture, entry, **fields)
+    return machine_code.Kernel(architecture, entry, **fields)
 
 
-def saw(on: evidence.Kernel, passed: int = 1, failed: int = 0, **about: Any) -> dict[str, Any]:
+def saw(on: machine_code.Kernel, passed: int = 1, failed: int = 0, **about: Any) -> dict[str, Any]:
     """The record of a step that launched the kernel."""
     seen = {"passed": passed, "failed": failed, "launcher": on.launcher, "key": on.key}
     fields = {"name": "suite softmax", "phase": "suite", "device": "cuda", "status": "passed", "rc": 0,

@@ -61,12 +61,12 @@ class SimulatedDevice:
 
 def simulated_place(seed: int = 0) -> Any:
     """Host memory whose device is simulated."""
-    place = module("places").HostPlace("reference", seed)
+    place = module("harness.places").HostPlace("reference", seed)
     place.name, place.cache_bytes, place.device = "simulated", 1 << 14, SimulatedDevice()
     return place
 
 
-class FixedRoofline(module("roofline").Roofline):  # type: ignore[misc]
+class FixedRoofline(module("harness.roofline").Roofline):  # type: ignore[misc]
     """Ceilings that are given, not measured."""
 
     def __init__(self, place: Any, bytes_per_s: float, flop_per_s: float) -> None:

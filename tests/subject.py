@@ -39,10 +39,17 @@ def map_arrays(change: Callable[[Array], Array], value: Any) -> Any:
 ALIGNED = {"gemm", "linear"}  # whose kernels are chosen by the operands' addresses, modulo 16 bytes
 
 
-def same_strides(x: np.ndarray, empty: Callable[..., Array], strided: Callable[..., Array], align: int = 1) -> Array:
+def same_strides(
+    x: np.ndarray,
+    empty: Callable[..., Array],
+    strided: Callable[..., Array],
+    align: int = 1,
+    upload: Callable[[np.ndarray], Array] = np.asarray,
+) -> Array:
     """A copy of x with the strides of x, in memory that holds no more than x spans; gaps are whatever `empty` gives.
 
-    With `align` the copy's address is that of x modulo so many bytes; up to as many are behind it.
+    With `align` the copy's address is that of x modulo so many bytes; up to as many are behind it. `upload` brings
+    numbers to where `empty` makes arrays. All as bits: neither library's functions know every dtype.
     """
     reach = [(n - 1) * stride // x.itemsize for n, stride in zip(x.shape, x.strides)] if x.size else []
     low, high = sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
@@ -50,16 +57,11 @@ def same_strides(x: np.ndarray, empty: Callable[..., Array], strided: Callable[.
     # `empty` ends at a multiple of `align`, and the first element in memory lies at `lowest`.
     lowest = x.__array_interface__["data"][0] + low * x.itemsize
     behind = -(lowest + count * x.itemsize) % align // x.itemsize
-    copy = strided(empty((count + behind,), x.dtype)[-low:], x.shape, x.strides)
+    bits = x.view(f"u{x.itemsize}")
+    copy = strided(empty((count + behind,), bits.dtype)[-low:], x.shape, x.strides)
     if x.size:
-        copy[...] = x
-    return copy
-
-
-def strided(memory: np.ndarray, shape: Any, strides: Any) -> np.ndarray:
-    """NumPy's `as_strided`, which does not know the dtypes of ml_dtypes."""
-    bits = memory.view(f"u{memory.itemsize}")
-    return np.lib.stride_tricks.as_strided(bits, shape, strides).view(memory.dtype)
+        copy[...] = upload(bits)
+    return copy.view(x.dtype)
 
 
 class Subject:
@@ -74,11 +76,11 @@ class Subject:
         if self.name == "cuda":
             import cupy
 
-            return same_strides(x, cupy.empty, cupy.lib.stride_tricks.as_strided, align)
-        return same_strides(x, emulated.guarded_empty, strided, align)
+            return same_strides(x, cupy.empty, cupy.lib.stride_tricks.as_strided, align, cupy.asarray)
+        return same_strides(x, emulated.guarded_empty, np.lib.stride_tricks.as_strided, align)
 
     def take(self, x: Array) -> np.ndarray:
-        return x.get() if self.name == "cuda" else np.array(x)
+        return x.view(f"u{x.itemsize}").get().view(x.dtype) if self.name == "cuda" else np.array(x)
 
     @contextlib.contextmanager
     def poisoned(self, fill: int) -> Iterator[None]:

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 import pylayers
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 
 
 def leaf(*values: float) -> Tensor:
     return pylayers.tensor(list(values), dtype="float64", requires_grad=True)
 
 
-class Scale(Function):
-    """y = x factor, to look at the contract of Function."""
+class Scale(Record):
+    """y = x factor, to look at the contract of Record."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, factor: float, unused: Any = None) -> Any:
@@ -29,7 +29,7 @@ class Scale(Function):
         return dy * ctx.factor
 
 
-class Halves(Function):
+class Halves(Record):
     """Both halves of x and its largest place: several outputs, one of them of integers."""
 
     @staticmethod
@@ -43,7 +43,7 @@ class Halves(Function):
         return np.concatenate([first * 2, second * 3])
 
 
-class Broken(Function):
+class Broken(Record):
     """Returns what `result` says as gradients."""
 
     @staticmethod

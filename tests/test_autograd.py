@@ -13,7 +13,7 @@ import pytest
 from tape import SECOND_TIME, Broken, Halves, Scale, leaf
 
 import pylayers
-from pylayers.autograd import Function, Tensor, no_grad
+from pylayers.autograd import Record, Tensor, no_grad
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -43,7 +43,7 @@ def test_function_with_several_results() -> None:
 def test_needs_input_grad() -> None:
     seen = []
 
-    class Look(Function):
+    class Look(Record):
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
             seen.append(ctx.needs_input_grad)
@@ -247,7 +247,7 @@ def test_against_torch_in_a_random_graph() -> None:
 def test_a_result_without_axes_is_an_array(scalar: Any) -> None:
     """Whatever its dtype: NumPy gives a number where a function sums over all axes."""
 
-    class Whole(Function):
+    class Whole(Record):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
             return scalar

@@ -20,9 +20,9 @@ from pylayers import cli
 
 pytestmark = pytest.mark.slow
 
-cells, command, figures, measure, results, run, threads = (
-    module(name) for name in ("cells", "command", "figures", "measure", "results", "run", "threads")
-)
+command = module("command")
+cells, figures = (module(f"show.{name}") for name in ("cells", "figures"))
+measure, results, run, threads = (module(f"harness.{name}") for name in ("measure", "results", "run", "threads"))
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_two_samples_give_no_interval() -> None:
 def row(name: str, seconds: float, **about: Any) -> Any:
     case = about.pop("case", b.CASE)
     known = {"place": "cpu", "backend": "reference", "status": "measured", "cold": True, "error": 1e-6}
-    found = results.row_of(case, contender=name, ours=name == "pylayers", **(known | about))
+    found = results.row_of(case, **({"contender": name, "ours": name == "pylayers"} | known | about))
     found.samples_s = found.wall_s = found.host_s = [seconds * (1 + 0.001 * step) for step in (-2, -1, 0, 1, 2)]
     return found
 
@@ -128,6 +128,32 @@ def test_ratios_are_to_ours_of_the_same_case_and_place_and_of_the_quickest_peer(
         and cells.cells(line)[3:8] == ("rejected", "", "", "", "")
         and "NaN output" in line.row.reason
     )
+
+
+def test_ratios_are_to_what_users_call_which_a_family_names_first() -> None:
+    rows = [
+        row("pylayers", 2e-3),
+        row("pylayers", 1e-3, contender="pylayers, backend calls", ours=True),
+        row("torch", 4e-3),
+    ]
+    assert [line.ratio and round(line.ratio.value, 3) for line in figures.lines(rows, [])] == [None, None, 2.0]
+
+
+@pytest.mark.parametrize("by_wall", [False, True])
+def test_what_the_host_does_is_in_the_ratios_of_steps_and_calls(by_wall: bool) -> None:
+    case = b.family.Case("calls", "linear", "", "float32", b.FLOP, b.BYTES, by_wall=by_wall)
+    rows = [row(name, 1e-6, case=case, place="cuda:0") for name in ("pylayers", "torch")]
+    rows[0].wall_s = rows[0].host_s = [8e-6] * 5  # launches that were made beforehand hide the host
+    rows[1].wall_s = rows[1].host_s = [4e-6] * 5
+    line = figures.lines(rows, [])[1]
+    assert line.ratio.value == pytest.approx(0.5 if by_wall else 1.0)
+    assert line.times.median == pytest.approx(4e-6 if by_wall else 1e-6)
+
+
+def test_families_that_the_host_decides_say_so() -> None:
+    families = {family.name: family.cases for family in run.load(["all"])}
+    assert {name for name, cases in families.items() if any(case.by_wall for case in cases)} == {"calls", "step"}
+    assert all(case.by_wall for name in ("calls", "step") for case in families[name])
 
 
 @pytest.mark.parametrize(
@@ -217,7 +243,7 @@ def test_the_same_results_give_the_same_page(tiny: None) -> None:
     facts = {"cpu": "a CPU", "cpus": 2, "versions": {}, "commit": None, "place": "cpu", "backend": "reference"}
     header = {"kind": "header", "machine": facts, "settings": {"seed": 0}, "started": "now", "no_gpu": "none"}
     records = [header, ROOFLINE, row("pylayers", 1e-3).record(), row("torch", 1e-5).record()]
-    page = module("html").page
+    page = module("show.html").page
     assert page(results.Results(records)) == page(results.Results(records))
     other = [*records[:-1], row("torch", 2e-5).record()]
     assert page(results.Results(records)) != page(results.Results(other))
@@ -231,7 +257,7 @@ def test_a_peer_is_left_out_by_its_name(tiny: None) -> None:
 def test_refusals_are_sentences_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "benchmark_command", lambda: command)
     done = bench("gemv")
-    assert done.exit_code == 1 and "bench: argument 'families': expected among gemm, conv, " in done.output
+    assert done.exit_code == 1 and "bench: argument 'families': expected among attention, calls, conv, " in done.output
     monkeypatch.setattr(command, "load", lambda names: [])
     done = bench("--json", str(tmp_path / "no" / "run.jsonl"))
     assert done.exit_code == 1 and "bench: argument 'json': expected a file in a folder that exists" in done.output

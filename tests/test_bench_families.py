@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from bench_families import (
     FAMILIES,
-    PACKAGE,
     Absent,
     copied,
     host,
@@ -22,6 +21,7 @@ from bench_families import (
     ten_bits,
     tiny_cases,
 )
+from bench_package import module
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ Array = Any
 
 # (operations, bytes), counted by hand.
 BY_HAND: dict[tuple[str, str], tuple[int, int]] = {
-    ("gemm", "float32 33x17x29 nn"): (2 * 33 * 17 * 29, 4 * (957 + 493 + 561)),
+    ("gemm", "fp32 33x17x29 nn"): (2 * 33 * 17 * 29, 4 * (957 + 493 + 561)),
     ("gemm", "bf16 8192x8192x8192 nt"): (1_099_511_627_776, 402_653_184),  # 2^40; three matrices of 128 MiB
     ("gemm", "bf16 1x28672x4096 nt"): (234_881_024, 2 * (4096 + 117_440_512 + 28672)),
     ("gemm", "bf16 96x 1024x1024x64 nt"): (12_884_901_888, 96 * 2 * (65_536 + 65_536 + 1_048_576)),
@@ -38,15 +38,15 @@ BY_HAND: dict[tuple[str, str], tuple[int, int]] = {
     ("gemm", "int8 4096x4096x4096 nt"): (137_438_953_472, 2 * 16_777_216 + 67_108_864),
     ("gemm", "e4m3 4096x4096x4096 nt"): (137_438_953_472, 2 * 16_777_216 + 33_554_432 + 8),
     ("gemm", "tf32 1024x1024x1024 nt"): (2_147_483_648, 12_582_912),
-    ("rows", "float32 softmax 65536x1024"): (0, 536_870_912),
+    ("rows", "fp32 softmax 65536x1024"): (0, 536_870_912),
     ("rows", "bf16 layer_norm 65536x1024"): (0, 268_435_456 + 4096),
-    ("rows", "float32 layer_norm_backward 65536x1024"): (0, 3 * 268_435_456 + 3 * 4096 + 2 * 262_144),
-    ("rows", "float32 cross_entropy 8192x50257"): (0, 1_646_821_376 + 65_536 + 4),
-    ("rows", "float32 cross_entropy_and_gradient 8192x50257"): (0, 2 * 1_646_821_376 + 65_536 + 4),
-    ("optim", "float32 adamw one of 2^28"): (0, 28 * 268_435_456),
+    ("rows", "fp32 layer_norm_backward 65536x1024"): (0, 3 * 268_435_456 + 3 * 4096 + 2 * 262_144),
+    ("rows", "fp32 cross_entropy 8192x50257"): (0, 1_646_821_376 + 65_536 + 4),
+    ("rows", "fp32 cross_entropy_and_gradient 8192x50257"): (0, 2 * 1_646_821_376 + 65_536 + 4),
+    ("optim", "fp32 adamw one of 2^28"): (0, 28 * 268_435_456),
     ("optim", "bf16 adamw Llama-1B-like"): (0, 14 * 1_235_814_400),
-    ("optim", "float32 sgd ResNet-50"): (0, 20 * 25_557_032),
-    ("optim", "float32 adam MNIST CNN"): (0, 28 * 693_962),
+    ("optim", "fp32 sgd ResNet-50"): (0, 20 * 25_557_032),
+    ("optim", "fp32 adam MNIST CNN"): (0, 28 * 693_962),
 }
 # Results and inputs of these are the bytes of the case, no more: vectors, scales and labels count there too.
 WHOLE = ("gemm", "rows")
@@ -215,7 +215,7 @@ def test_tf32_is_not_float32(family: Any, case: Any) -> None:
 def as_gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
     """A place that families take for a GPU, in host memory."""
     torch = pytest.importorskip("torch")
-    peers = importlib.import_module(f"{PACKAGE}.peers")
+    peers = module("harness.peers")
     monkeypatch.setattr(peers, "torch_for", lambda kind: torch)
     monkeypatch.setattr(peers, "special", lambda place: importlib.import_module("scipy.special"))
 
@@ -239,24 +239,24 @@ def test_lists_for_a_gpu(name: str, as_gpu: Callable[[Any], Any]) -> None:
 @pytest.mark.parametrize(
     "family, name",
     [
-        ("gemm", "float32 33x18x29 nt relu"),
-        ("gemm", "float32 33x18x29 nt silu"),
-        ("rows", "float32 layer_norm 256x1024"),
-        ("rows", "float32 cross_entropy_and_gradient 256x1024"),
+        ("gemm", "fp32 33x18x29 nt relu"),
+        ("gemm", "fp32 33x18x29 nt silu"),
+        ("rows", "fp32 layer_norm 256x1024"),
+        ("rows", "fp32 cross_entropy_and_gradient 256x1024"),
     ],
 )
 def test_forms_of_torch_that_only_a_gpu_gets(family: str, name: str, as_gpu: Callable[[Any], Any]) -> None:
     """torch.compile and the epilogue of cuBLASLt run on host memory too; how quick they are there is no matter."""
-    module = FAMILIES[family]
-    (case,) = (x for x in module.cases if x.name == name)
+    found = FAMILIES[family]
+    (case,) = (x for x in found.cases if x.name == name)
     place = as_gpu(case)
     ran = set()
-    for contender in module.contenders(case, place):
+    for contender in found.contenders(case, place):
         if contender.name in ("torch.compile", "torch cuBLASLt epilogue"):
-            sets = [module.inputs(case, place) for _ in range(2)]
+            sets = [found.inputs(case, place) for _ in range(2)]
             calls = [contender.prepare(copied(arrays)) for arrays in sets]
             for arrays, call in zip(sets, calls, strict=True):
-                assert ratio(module, case, place, arrays, call()) <= 1, contender.name
+                assert ratio(found, case, place, arrays, call()) <= 1, contender.name
             ran.add(contender.name)
     assert "torch.compile" in ran
 

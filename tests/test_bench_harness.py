@@ -15,7 +15,9 @@ from simulated_device import FixedRoofline, simulated_place
 
 pytestmark = pytest.mark.slow
 
-measure, places, results, roofline, run = (module(name) for name in ("measure", "places", "results", "roofline", "run"))
+measure, places, results, roofline, run = (
+    module(f"harness.{name}") for name in ("measure", "places", "results", "roofline", "run")
+)
 
 
 # What goes wrong with a contender
@@ -61,7 +63,11 @@ def test_a_device_that_no_longer_answers_ends_the_run(monkeypatch: pytest.Monkey
     monkeypatch.setattr(run.machine, "describe", lambda place: {})
     with pytest.raises(RuntimeError, match=r"bench: the device no longer answers after broken on product 'float32"):
         run.run([family], place, SETTINGS, records.append)
-    assert [record["kind"] for record in records] == ["header", "roofline"]
+    assert [record["kind"] for record in records] == ["header", "roofline", "row", "row"]
+    guilty, ours = records[2:]
+    assert guilty["contender"] == "broken" and guilty["reason"].startswith("the device was lost: OSError: an illegal")
+    assert (ours["contender"], ours["status"], ours["ours"]) == ("pylayers", "error", True)
+    assert ours["reason"] == "the device was lost to broken"
 
 
 def test_peers_are_chosen_by_words_and_ours_is_always_there() -> None:
@@ -83,14 +89,14 @@ def test_what_takes_too_long_is_left_out() -> None:
 def test_a_case_that_cannot_be_made_is_one_row() -> None:
     family, place = b.product_family(), simulated_place()
     family.inputs = lambda case, place: 1 / 0
-    (row,) = run.rows_of(family, b.CASE, place, FixedRoofline(place, 1e13, 1e15), SETTINGS)
+    (row,) = run.rows_of(family, b.CASE, place, FixedRoofline(place, 1e13, 1e15), SETTINGS, [].append)
     assert row.status == "error" and row.reason == "ZeroDivisionError: division by zero" and row.ours
 
     def no_such_array(case: Any, place: Any) -> Any:
         raise NotImplementedError("no float8 here")
 
     family.inputs = no_such_array
-    (row,) = run.rows_of(family, b.CASE, place, FixedRoofline(place, 1e13, 1e15), SETTINGS)
+    (row,) = run.rows_of(family, b.CASE, place, FixedRoofline(place, 1e13, 1e15), SETTINGS, [].append)
     assert (row.status, row.reason, row.ours) == ("absent", "no float8 here", True)
 
 
@@ -99,17 +105,45 @@ def test_a_hang_ends_the_process_with_a_sentence(
 ) -> None:
     ended = threading.Event()
     monkeypatch.setattr(run.os, "_exit", lambda code: ended.set())
-    with run.watched(simulated_place(), b.CASE, 0.01):
+    left: list[Any] = []
+    with run.watched(simulated_place(), b.CASE, measure.Settings(hang_s=0.01), left.append):
         assert ended.wait(10)
     assert f"bench: product '{b.CASE.name}' did not end within 0 s on simulated" in capsys.readouterr().err
+    (row,) = left  # so that who goes on leaves the case out
+    assert (row["case"], row["status"], row["ours"]) == (b.CASE.name, "error", True)
+    assert row["reason"].startswith("hung: did not end within 0 s")
     ended.clear()
-    with run.watched(simulated_place(), b.CASE, 0.05):
+    with run.watched(simulated_place(), b.CASE, measure.Settings(hang_s=0.05), left.append):
         pass
-    assert not ended.wait(0.2)
+    assert not ended.wait(0.2) and len(left) == 1
+
+
+def test_a_case_that_is_not_done_at_the_deadline_is_left_for_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before whoever started the process ends it."""
+    ended = threading.Event()
+    monkeypatch.setattr(run.os, "_exit", lambda code: ended.set())
+    monkeypatch.setattr(run, "LATE_S", 0.01)
+    left: list[Any] = []
+    with run.watched(simulated_place(), b.CASE, measure.Settings(deadline=time.monotonic()), left.append):
+        assert ended.wait(10)
+    assert [(row["status"], row["reason"]) for row in left] == [("not measured", "no time left")]
+
+
+def test_by_value_large_products_in_bfloat16_come_first_and_what_ended_a_run_last() -> None:
+    def case(name: str, dtype: str, flop: int) -> Any:
+        return b.family.Case("f", name, "", dtype, flop, 1)
+
+    cases = [case("tiny", "float32", 9), case("large", "float32", 99), case("bf16", "bfloat16", 9),
+             case("large bf16", "bfloat16", 99), case("hangs", "bfloat16", 999)]  # fmt: skip
+    settings = measure.Settings(by_value=True, suspects=frozenset(["hangs"]))
+    found = run.chosen_cases([SimpleNamespace(cases=cases)], settings)
+    assert [case.name for _, case in found] == ["large bf16", "bf16", "large", "tiny", "hangs"]
+    found = run.chosen_cases([SimpleNamespace(cases=cases)], measure.Settings())
+    assert [case for _, case in found] == cases
 
 
 def test_what_others_take_of_the_cpu_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = module("machine")
+    machine = module("harness.machine")
     clock = iter([(100.0, 50.0, 7.0), (110.0, 58.0, 10.0)])  # 10 s on four CPUs: 8 s of work, 3 of them ours
     now: list[tuple[float, float, float]] = []
     monkeypatch.setattr(machine.time, "monotonic", lambda: now[-1][0])
@@ -123,7 +157,7 @@ def test_what_others_take_of_the_cpu_is_measured(monkeypatch: pytest.MonkeyPatch
 
 
 def test_busy_seconds_count_this_process() -> None:
-    machine = module("machine")
+    machine = module("harness.machine")
     before, own = machine.busy_seconds(), time.process_time()
     while time.process_time() < own + 0.3:
         pass
@@ -155,7 +189,7 @@ def test_a_run_on_the_cpu_says_that_no_gpu_was_measured(tmp_path: Any, monkeypat
 def test_after_the_deadline_rows_say_so() -> None:
     settings = measure.Settings(deadline=time.monotonic() - 1)
     place = simulated_place()
-    (row,) = run.rows_of(b.product_family(), b.CASE, place, FixedRoofline(place, 1e13, 1e15), settings)
+    (row,) = run.rows_of(b.product_family(), b.CASE, place, FixedRoofline(place, 1e13, 1e15), settings, [].append)
     assert (row.status, row.reason) == ("not measured", "no time left")
 
 

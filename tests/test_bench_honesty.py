@@ -12,7 +12,7 @@ from simulated_device import FixedRoofline, simulated_place
 
 pytestmark = pytest.mark.slow
 
-measure, places, judge, bits = (module(name) for name in ("measure", "places", "judge", "bits"))
+measure, places, judge, bits = (module(f"harness.{name}") for name in ("measure", "places", "judge", "bits"))
 SETTINGS = measure.Settings(rounds=6, fewest_rounds=6, sample_s=2e-4, case_s=60.0)
 
 CHEATS = {

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
 import bench_family as b
@@ -14,14 +13,14 @@ import pytest
 from bench_family import rows
 from bench_package import module
 
-measure, places = (module(name) for name in ("measure", "places"))
+measure, places = (module(f"harness.{name}") for name in ("measure", "places"))
 
 
 # Ceilings
 
 
 def test_ceilings_are_measured_and_only_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    roofline_module = module("roofline")
+    roofline_module = module("harness.roofline")
     monkeypatch.setattr(roofline_module, "SIDES", {"cpu": (64,)})
     place = places.HostPlace()
     place.cache_bytes = 1 << 16
@@ -38,15 +37,15 @@ def test_every_ceiling_multiplies_what_it_says(dtype: str) -> None:
     torch = pytest.importorskip("torch")
     place = places.HostPlace()
     a, x = (place.normal((32, 32), "float32" if dtype == "tf32" else dtype, 16.0) for _ in range(2))
-    for product in module("roofline").products(place, a, x, dtype):
+    for product in module("harness.roofline").products(place, a, x, dtype):
         try:
             y = product()
         except (RuntimeError, NotImplementedError):
             assert dtype == "float8_e4m3fn"  # for GPUs, and for some CPUs
             continue
         y = y.to(torch.float64).numpy() if isinstance(y, torch.Tensor) else y
-        # float8's second factor is taken as it lies, by columns
-        right = x.T if dtype == "float8_e4m3fn" else x
+        # the second factor of 8 bits is taken as it lies, by columns
+        right = x.T if dtype in ("float8_e4m3fn", "int8") else x
         want = a.astype(float) @ right.astype(float)
         assert np.abs(y - want).max() <= 0.02 * np.abs(want).max()
 
@@ -55,13 +54,11 @@ def test_every_ceiling_multiplies_what_it_says(dtype: str) -> None:
 
 
 @pytest.fixture
-def cuda_place(monkeypatch: pytest.MonkeyPatch) -> Any:
-    fake = numpy_cupy.cupy()
-    monkeypatch.setitem(sys.modules, "cupy.cuda", fake.cuda)
-    place_module = module("cuda_place")
-    monkeypatch.setattr(place_module, "cupy_library", lambda: SimpleNamespace(namespace=fake))
+def cuda_place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    place_module = module("harness.cuda_place")
     monkeypatch.setattr(place_module.CudaPlace, "torch_module", lambda place: None)
-    return place_module.CudaPlace(3)
+    with numpy_cupy.installed():
+        yield place_module.CudaPlace(3)
 
 
 def test_the_gpus_place_goes_through_a_whole_case(cuda_place: Any) -> None:
@@ -72,7 +69,7 @@ def test_the_gpus_place_goes_through_a_whole_case(cuda_place: Any) -> None:
     assert ours.status == "measured", ours.reason
     assert ours.place == "cuda:0" and ours.backend == "cuda" and ours.peak_bytes == 512
     assert nan.status == "rejected" and nan.reason.startswith("NaN")
-    described = module("machine").describe(cuda_place)
+    described = module("harness.machine").describe(cuda_place)
     assert described["gpu"] == "GPU of NumPy" and json.dumps(described)
 
 
@@ -91,6 +88,11 @@ def test_float8_on_a_gpu_is_rounded_by_torch(cuda_place: Any, monkeypatch: pytes
     monkeypatch.setattr(cuda_place, "torch_module", lambda: torch)
     x = cuda_place.normal((30, 40), "float8_e5m2", 2.0)
     assert x.dtype.name == "float8_e5m2" and 1.8 < x.astype(float).std() < 2.2
+    bits = module("harness.bits")
+    y = bits.copy(x)  # of which CuPy makes no new array
+    assert type(y) is type(x) and bits.equal(x, y) and y.ctypes.data != x.ctypes.data
+    bits.poison(y.T)
+    assert bits.poisoned(y) == y.size and bits.poisoned(x) == 0
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16", "int64", "float8_e4m3fn"])
@@ -109,9 +111,33 @@ def test_torch_sees_the_same_memory(name: str, cuda_place: Any) -> None:
 def test_a_gpu_whose_clocks_were_held_down_gives_no_times(
     reasons: int, status: str, cuda_place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module("machine"), "clocks", lambda place: {"sm_mhz": 1980, "reasons": reasons})
+    monkeypatch.setattr(module("harness.machine"), "clocks", lambda place: {"sm_mhz": 1980, "reasons": reasons})
     honest = b.contender(lambda place, x, w, y: b.product(x, w, y))
     (row,) = rows(b.product_family(ours=honest), cuda_place)
     assert row.status == status, row.reason
     assert row.conditions["after"]["sm_mhz"] == 1980
     assert status == "measured" or row.reason == "clocks held down: hardware thermal slowdown"
+
+
+def test_ceilings_of_a_gpu_need_no_torch(cuda_place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    roofline_module = module("harness.roofline")
+    monkeypatch.setattr(roofline_module, "SIDES", {"cuda": (64,)})
+    found = roofline_module.Roofline(cuda_place)
+    for dtype in ("float8_e4m3fn", "int8", "float32"):
+        found.measure_products(dtype)
+    assert found.flop_per_s["float32"] > 0 == found.flop_per_s["float8_e4m3fn"]
+
+
+def test_peers_alone_are_timed_on_a_gpu_only_where_they_are_asked_for(cuda_place: Any) -> None:
+    honest = b.contender(lambda place, x, w, y: b.product(x, w, y))
+    family = b.product_family(peer=honest)
+    entries = family.contenders
+    family.contenders = lambda case, place: [
+        b.family.Absent("pylayers", "no kernel yet", ours=True),
+        *entries(case, place),
+    ]
+    ours, peer = rows(family, cuda_place)
+    assert (ours.status, peer.status) == ("absent", "not measured") and "ours is absent" in peer.reason
+    settings = measure.Settings(rounds=5, fewest_rounds=5, sample_s=1e-4, peers=("peer",))
+    assert [row.status for row in rows(family, cuda_place, settings)] == ["absent", "measured"]
+    assert [row.status for row in rows(family, places.HostPlace())] == ["absent", "measured"]

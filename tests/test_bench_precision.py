@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
-from bench_families import FAMILIES, PACKAGE, host, own_results, places, ratio, ten_bits
+from bench_families import FAMILIES, host, own_results, places, ratio, ten_bits
+from bench_package import module
 
 Array = Any
 
@@ -26,7 +26,7 @@ def half_sums(a: Array, b: Array, step: int) -> Array:
 @pytest.mark.parametrize("k", [64, 1024, 8192])
 def test_sums_in_float16_are_outside(dtype: str, k: int) -> None:
     gemm = FAMILIES["gemm"]
-    cases = importlib.import_module(f"{PACKAGE}.cases_gemm")
+    cases = module("families.gemm.cases")
     case = cases.product("planted", dtype, 64, 64, k, "nn")
     place = host(case)
     arrays = gemm.inputs(case, place)
@@ -40,7 +40,7 @@ def test_sums_in_float16_are_outside(dtype: str, k: int) -> None:
 
 def test_products_in_bfloat16_are_not_tf32() -> None:
     gemm = FAMILIES["gemm"]
-    cases = importlib.import_module(f"{PACKAGE}.cases_gemm")
+    cases = module("families.gemm.cases")
     case = cases.product("planted", "tf32", 64, 64, 1024, "nn")
     place = host(case)
     arrays = gemm.inputs(case, place)
@@ -61,7 +61,7 @@ def test_products_in_bfloat16_are_not_tf32() -> None:
 def test_rows_computed_in_float16_are_outside(op: str, dtype: str) -> None:
     """The library's own formulas in float16: sums of 4096 terms lose what 10 bits cannot hold."""
     rows = FAMILIES["rows"]
-    cases = importlib.import_module(f"{PACKAGE}.cases_rows")
+    cases = module("families.rows.cases")
     case = cases.row_case(op, 8, 4096, dtype)
     place = host(case)
     arrays = rows.inputs(case, place)
@@ -77,7 +77,7 @@ def test_rows_computed_in_float16_are_outside(op: str, dtype: str) -> None:
 def test_a_step_in_fewer_bits_is_outside(rule: str) -> None:
     """Parameters or a moment rounded to TF32 within the tensors, and nowhere else."""
     optim = FAMILIES["optim"]
-    (case,) = (x for x in optim.cases if x.name == f"float32 {rule} three of 1, 67 and 300")
+    (case,) = (x for x in optim.cases if x.name == f"fp32 {rule} three of 1, 67 and 300")
     place = host(case)
     arrays = optim.inputs(case, place)
     right = own_results(optim, case, place, arrays)
@@ -92,7 +92,7 @@ def test_a_step_in_fewer_bits_is_outside(rule: str) -> None:
 def test_nothing_between_the_tensors_of_a_list_may_change(checked: int, monkeypatch: pytest.MonkeyPatch) -> None:
     optim = FAMILIES["optim"]
     monkeypatch.setattr(optim, "CHECKED", checked)
-    (case,) = (x for x in optim.cases if x.name == "float32 adam three of 1, 67 and 300")
+    (case,) = (x for x in optim.cases if x.name == "fp32 adam three of 1, 67 and 300")
     place = host(case)
     arrays = optim.inputs(case, place)
     parameters, moments = own_results(optim, case, place, arrays)
@@ -105,7 +105,7 @@ def test_nothing_between_the_tensors_of_a_list_may_change(checked: int, monkeypa
 
 @pytest.mark.parametrize("total, strips", [(1, 4), (4, 4), (5, 4), (1000, 7), (2**40, 64)])
 def test_samples_meet_every_strip_and_both_ends(total: int, strips: int) -> None:
-    truth = importlib.import_module(f"{PACKAGE}.truth")
+    truth = module("harness.truth")
     for seed in range(20):
         indices = truth.sample(places.HostPlace("reference", seed), total, strips)
         assert indices[0] == 0 and indices[-1] == total - 1 and len(indices) == min(total, strips)

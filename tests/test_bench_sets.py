@@ -12,7 +12,7 @@ from bench_family import rows
 from bench_package import module
 from simulated_device import simulated_place
 
-bits, sets, timing = (module(name) for name in ("bits", "sets", "timing"))
+bits, sets, timing = (module(f"harness.{name}") for name in ("bits", "sets", "timing"))
 
 
 # Bits
@@ -20,7 +20,7 @@ bits, sets, timing = (module(name) for name in ("bits", "sets", "timing"))
 
 @pytest.mark.parametrize("name", sorted(d.name for d in bits.LARGEST))
 def test_poison_is_nan_and_told_from_the_nan_of_arithmetic(name: str) -> None:
-    x = np.zeros((3, 4), module("places").dtypes.DTYPES[name])
+    x = np.zeros((3, 4), module("harness.places").dtypes.DTYPES[name])
     assert bits.nans(x) == bits.poisoned(x) == 0 and bits.constant(x)
     x[1, 2] = np.nan
     assert bits.nans(x) == 1 and bits.poisoned(x) == 0

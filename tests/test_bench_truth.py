@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from bench_package import module
 
 from pylayers.dtypes import DTYPES
 
 pytestmark = pytest.mark.slow
 
-PACKAGE = "pylayers.benchmarks" if importlib.util.find_spec("pylayers.benchmarks") else "benchmarks"
-
-
-def module(name: str) -> Any:
-    return importlib.import_module(f"{PACKAGE}.{name}")
-
-
-attention, conv, step = module("bench_attention"), module("bench_conv"), module("bench_step")
-attention_case, conv_case = module("cases_attention").attention, module("cases_conv").conv
-Layer = module("cases_conv").Layer
-Absent = module("family").Absent
+attention, conv, step = (module(f"families.{name}.family") for name in ("attention", "conv", "step"))
+attention_case, conv_case = module("families.attention.cases").attention, module("families.conv.cases").conv
+Layer = module("families.conv.cases").Layer
+Absent = module("harness.contract").Absent
 
 
 def host(case: Any) -> Any:
-    return module("places").HostPlace("reference", zlib.crc32(case.name.encode()))
+    return module("harness.places").HostPlace("reference", zlib.crc32(case.name.encode()))
 
 
 def wide(x: dict[str, Any]) -> dict[str, Any]:
@@ -207,7 +199,7 @@ def test_networks_have_their_parameters_and_operations(network: str) -> None:
     torch = pytest.importorskip("torch")
     counter = pytest.importorskip("torch.utils.flop_counter")
     example, classes, flop, parameters = step.SIZES[network]
-    net = module("networks").NETWORKS[network](torch, "NCHW").eval()
+    net = module("families.step.networks").NETWORKS[network](torch, "NCHW").eval()
     assert sum(p.numel() for p in net.parameters()) == parameters
     tokens = len(example) == 1
     x = torch.zeros((1, *example), dtype=torch.long) if tokens else torch.zeros(1, *example)
@@ -230,7 +222,7 @@ def test_step_judges_every_result() -> None:
         wrong = [y.copy() for y in right]
         wrong[i] *= 1.001
         assert not step.deviation(case, place, x, wrong).ratio <= 1, i
-    training = module("training")
+    training = module("families.step.training")
     for _, name, _, segment in training.places(case)[0]:
         wrong = [y.copy() for y in right]
         wrong[-1][segment] = x["state"][segment]
@@ -244,6 +236,6 @@ def test_what_our_layers_cannot_build_is_said(monkeypatch: pytest.MonkeyPatch) -
     def build(*_: Any) -> None:
         raise AttributeError("pylayers.nn has no 'Conv2d' yet; there are others")
 
-    monkeypatch.setattr(module("training"), "build", build)
+    monkeypatch.setattr(module("families.step.training"), "build", build)
     (absent,) = step.our_entries(case, host(case))
     assert isinstance(absent, Absent) and absent.ours and absent.reason == "pylayers.nn has no 'Conv2d' yet"

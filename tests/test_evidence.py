@@ -6,11 +6,12 @@ import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from result_records import ROOT, kernel, saw
 
-from benchmarks import evidence
+from evidence import machine_code
 
 NVCC = shutil.which("nvcc") or shutil.which("/usr/local/cuda/bin/nvcc")
 KERNEL = """
@@ -28,7 +29,7 @@ def test_sections_are_those_of_elftools() -> None:
     path = Path(importlib.util.find_spec("numpy._core._multiarray_umath").origin)  # type: ignore[union-attr, arg-type]
     with path.open("rb") as file:
         want = [(s.name, s["sh_type"], s["sh_size"], s.data()) for s in elffile.ELFFile(file).iter_sections()]
-    got = list(evidence.sections(path.read_bytes()))
+    got = list(machine_code.sections(path.read_bytes()))
     assert [name for name, _ in got] == [name for name, *_ in want]
     for (name, data), (_, kind, size, content) in zip(got, want, strict=True):
         assert data == (f"{size} bytes".encode() if kind == "SHT_NOBITS" else content), name
@@ -37,7 +38,7 @@ def test_sections_are_those_of_elftools() -> None:
 
 def test_only_such_files_are_read() -> None:
     with pytest.raises(ValueError, match="evidence: expected a 64-bit little-endian ELF file, got one"):
-        list(evidence.sections(b"MZ" + bytes(100)))
+        list(machine_code.sections(b"MZ" + bytes(100)))
 
 
 @pytest.mark.slow
@@ -50,8 +51,8 @@ def test_hashes_follow_the_code(tmp_path: Path) -> None:
         source.write_text(before + KERNEL.format(factor=factor, table=table))
         subprocess.run([NVCC, f"-{kind}", "-arch=sm_90a", "-lineinfo", "-o", result, source], check=True, timeout=120)
         if kind == "ptx":
-            return evidence.entries_of_ptx(result.read_text())
-        compiler, found = evidence.entries_of_cubin(result.read_bytes())
+            return machine_code.entries_of_ptx(result.read_text())
+        compiler, found = machine_code.entries_of_cubin(result.read_bytes())
         assert compiler and compiler in subprocess.check_output([str(NVCC), "--version"], text=True)
         return found
 
@@ -67,11 +68,11 @@ def test_hashes_follow_the_code(tmp_path: Path) -> None:
 
 def test_ptx_without_lines() -> None:
     text = ".version 9.0\n.target sm_80\n{}\n.visible .entry one(\n)\n{{\n{}ret;\n}}\n.section .debug_str\n{{\n{}\n}}\n"
-    plain = evidence.entries_of_ptx(text.format("", "", ""))
+    plain = machine_code.entries_of_ptx(text.format("", "", ""))
     assert set(plain) == {"one"}
-    assert evidence.entries_of_ptx(text.format("// x", ".loc 1 2 3\n  .file 1\n", ".b8 1")) == plain
-    assert evidence.entries_of_ptx(text.format("", "mov.u32 %r1, 0;\n", "")) != plain
-    assert evidence.entries_of_ptx(text.format(".const .b8 c;", "", "")) != plain
+    assert machine_code.entries_of_ptx(text.format("// x", ".loc 1 2 3\n  .file 1\n", ".b8 1")) == plain
+    assert machine_code.entries_of_ptx(text.format("", "mov.u32 %r1, 0;\n", "")) != plain
+    assert machine_code.entries_of_ptx(text.format(".const .b8 c;", "", "")) != plain
 
 
 def test_kernels_of_the_compiled_module() -> None:
@@ -79,15 +80,15 @@ def test_kernels_of_the_compiled_module() -> None:
     if spec is None or spec.origin is None:
         pytest.skip("the CUDA module is not built")
     try:
-        evidence.tool("cuobjdump")
+        machine_code.tool("cuobjdump")
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    found = evidence.kernels(Path(spec.origin))
+    found = machine_code.kernels(Path(spec.origin))
     assert len(found) > 50 and len({k.code for k in found.values()}) == len(found)
     for each in found.values():
         assert each.entry.startswith("_ZN8pylayers5entryI") and each.compiler
         assert (ROOT / f"csrc/{each.launcher}.cu").is_file()
-    here = evidence.running(found, 90)
+    here = machine_code.running(found, 90)
     assert {k.entry for k in here.values()} == {k.entry for k in found.values()}
     assert {"sm_90a"} <= {k.architecture for k in here.values()} <= {"sm_90a", "compute_80", "compute_90a"}
 
@@ -96,13 +97,13 @@ def test_kernels_of_the_compiled_module() -> None:
 
 
 def test_comments_are_no_source() -> None:
-    plain = evidence.without_comments('#include "a.hpp"\nint x = 1;\nchar const* s = "// no comment /* here */";\n')
+    plain = machine_code.without_comments('#include "a.hpp"\nint x = 1;\nchar const* s = "// no comment /* here */";\n')
     assert plain == '#include "a.hpp" int x = 1; char const* s = "// no comment /* here */";'
     with_comments = (
         '// first\n#include "a.hpp"  // why\nint  x /* y */ = 1;\n\nchar const* s = "// no comment /* here */";'
     )
-    assert evidence.without_comments(with_comments) == plain
-    assert evidence.without_comments(with_comments.replace("1", "2")) != plain
+    assert machine_code.without_comments(with_comments) == plain
+    assert machine_code.without_comments(with_comments.replace("1", "2")) != plain
 
 
 def test_headers_of_a_launcher_are_its_source(tmp_path: Path) -> None:
@@ -111,37 +112,54 @@ def test_headers_of_a_launcher_are_its_source(tmp_path: Path) -> None:
     (folder / "one.cu").write_text('#include "csrc/one.cuh"\n#include "csrc/ops.hpp"\n#include "kernels/one.cuh"\n')
     (folder / "one.cuh").write_text('#include "csrc/deep.cuh"\n')
     (folder / "deep.cuh").write_text("#pragma once\n")
-    found = evidence.included(folder / "one.cu", tmp_path)
+    found = machine_code.included(folder / "one.cu", tmp_path)
     assert {path.name for path in found} == {"one.cu", "one.cuh", "deep.cuh"}
-    before = evidence.source_hash(found)
-    evidence.plain_text.cache_clear()
+    before = machine_code.source_hash(found)
     (folder / "deep.cuh").write_text("#pragma once\n// more words\n")
-    assert evidence.source_hash(found) == before
-    evidence.plain_text.cache_clear()
+    assert machine_code.source_hash(found) == before
     (folder / "deep.cuh").write_text("#pragma once\nint more;\n")
-    assert evidence.source_hash(found) != before
+    assert machine_code.source_hash(found) != before
 
 
 # ---------------------------------------------------------------------------------------------------------- states
 
 
+def state(of: machine_code.Kernel, records: list[Any]) -> str:
+    """With every step as the records say."""
+    return machine_code.state(of, records, {record["name"]: record["sources"] for record in records})
+
+
 def test_states() -> None:
     now, before = kernel(), kernel(code="old")
-    assert evidence.state(now, []) == evidence.NEVER
-    assert evidence.state(now, [saw(now)]) == evidence.VERIFIED
-    assert evidence.state(now, [saw(now, failed=1)]) == evidence.FAILING
-    assert evidence.state(now, [saw(now, passed=0)]) == evidence.FAILING
-    assert evidence.state(now, [saw(now, failed=1), saw(now)]) == evidence.VERIFIED  # a step's last word counts
-    assert evidence.state(now, [saw(now), saw(now, failed=1)]) == evidence.FAILING
-    assert evidence.state(now, [saw(now, failed=1), saw(now, name="suite other")]) == evidence.FAILING
-    assert evidence.state(now, [saw(kernel(entry="another"))]) == evidence.NEVER
-    assert evidence.state(now, [saw(now, phase="bench")]) == evidence.NEVER  # figures alone verify nothing
-    assert evidence.state(now, [saw(now, device="emulated")]) == evidence.NEVER
+    assert state(now, []) == machine_code.NEVER
+    assert state(now, [saw(now)]) == machine_code.VERIFIED
+    assert state(now, [saw(now, failed=1)]) == machine_code.FAILING
+    assert state(now, [saw(now, passed=0)]) == machine_code.FAILING
+    assert state(now, [saw(now, failed=1), saw(now)]) == machine_code.VERIFIED  # a step's last word counts
+    assert state(now, [saw(now), saw(now, failed=1)]) == machine_code.FAILING
+    assert state(now, [saw(now, failed=1), saw(now, name="suite other")]) == machine_code.FAILING
+    assert state(now, [saw(kernel(entry="another"))]) == machine_code.NEVER
+    assert state(now, [saw(now, phase="bench")]) == machine_code.NEVER  # figures alone verify nothing
+    assert state(now, [saw(now, device="emulated")]) == machine_code.NEVER
     for old in (before, kernel(source="old"), kernel(compiler="12.9")):
-        assert evidence.state(now, [saw(old)]) == evidence.STALE
-    fault = saw(now, name="memcheck softmax", phase="sanitizers", rc=evidence.FAULTS)
-    assert evidence.state(now, [saw(now), fault]) == evidence.FAILING
-    assert evidence.state(now, [saw(now), fault | {"rc": 0}]) == evidence.VERIFIED
+        assert state(now, [saw(old)]) == machine_code.STALE
+    for other in ({"suite softmax": "an easier test"}, {}):
+        assert machine_code.state(now, [saw(now)], other) == machine_code.STALE
+    fault = saw(now, name="memcheck softmax", phase="sanitizers", rc=machine_code.FAULTS)
+    assert state(now, [saw(now), fault]) == machine_code.FAILING
+    assert state(now, [saw(now), fault | {"rc": 0}]) == machine_code.VERIFIED
+
+
+def test_a_kernel_of_a_step_that_hung_is_not_verified() -> None:
+    """Which kernel it was, nobody knows: the test that launched it has told nothing."""
+    now = kernel()
+    for about in ({"unfinished": ["tests/test_softmax.py::test_hangs[cuda]"]}, {"lost": ["::test_traps[cuda]"]}):
+        hung = saw(now, status="failed", rc=-9, **about)
+        assert state(now, [hung]) == machine_code.UNSURE
+        assert state(now, [saw(now), hung]) == machine_code.UNSURE
+        assert state(now, [hung, saw(now)]) == machine_code.VERIFIED
+        assert state(now, [saw(now, failed=1, **about)]) == machine_code.FAILING
+        assert state(now, [saw(now, name="suite other"), hung]) == machine_code.UNSURE
 
 
 def test_the_code_that_a_gpu_runs() -> None:
@@ -149,7 +167,7 @@ def test_the_code_that_a_gpu_runs() -> None:
     found = {k.name: k for k in (kernel("k", name) for name in names)}
     takes = {90: "sm_90a", 80: "sm_80", 89: "sm_86", 86: "sm_86", 100: "compute_80", 120: "compute_80"}
     for capability, name in takes.items():
-        assert evidence.running(found, capability)["k"].architecture == name, capability
-    assert evidence.running(found, 75) == {}
+        assert machine_code.running(found, capability)["k"].architecture == name, capability
+    assert machine_code.running(found, 75) == {}
     del found["sm_90a k"]
-    assert evidence.running(found, 90)["k"].architecture == "compute_90a"
+    assert machine_code.running(found, 90)["k"].architecture == "compute_90a"

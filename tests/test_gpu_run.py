@@ -16,9 +16,9 @@ import pytest
 from result_records import ROOT
 from test_steps import step
 
-from benchmarks import gpu_plan, gpu_run
-from benchmarks.evidence import Kernel
-from benchmarks.results import read
+from benchmarks.harness.results import read
+from evidence import gpu_plan, gpu_run
+from evidence.machine_code import Kernel
 
 pytestmark = pytest.mark.slow
 
@@ -151,12 +151,47 @@ def test_a_step_of_the_emulator_verifies_nothing_on_a_gpu(tmp_path: Path, monkey
     assert gpu_run.verified(phases[0].steps[0], again.known, again.current, "emulated")
 
 
+def test_what_one_gpu_has_shown_is_not_shown_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of an H100 let no step of an H200 be skipped, and no case."""
+    for gpu, status in (("NVIDIA H100", "passed"), ("NVIDIA H200", "passed"), ("NVIDIA H100", "skipped")):
+        facts = {"kind": "header", "machine": {"gpu": gpu}, "capability": 90, "kernels": {}}
+        code = f"import json, sys; open(sys.argv[-1], 'w').write({json.dumps(facts)!r})"
+        monkeypatch.setattr(gpu_run, "python", lambda *words, code=code: (sys.executable, "-c", code))
+        phases = [gpu_plan.Phase("build", 1, 1.0, []), gpu_plan.Phase("suite", 1, 1.0, [step("", "one", sources="s")])]
+        run = run_of(tmp_path, monkeypatch, phases)
+        run.device = "emulated"
+        run.all()
+        assert run.records[-1]["status"] == status, gpu
+        assert run.records[-1]["gpu"] == gpu
+
+
+def test_tests_leave_time_for_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_run, "LEAST_S", 1.0)
+    slow = step("import time; time.sleep(600)", "slow")
+    phases = [
+        gpu_plan.Phase("suite", 1, 1.0, [slow], leaves=0.6),
+        gpu_plan.Phase("bench", 1, 1.0, [step("", "figures")]),
+    ]
+    run = run_of(tmp_path, monkeypatch, phases, seconds=20)
+    run.all()
+    assert [(r["name"], r["status"]) for r in run.records] == [("slow", "failed"), ("figures", "passed")]
+    for phase in gpu_plan.phases("cuda", 540):
+        assert phase.name in ("build", "bench") or phase.leaves >= 0.3
+
+
+def test_few_files_come_back_the_important_one_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        phases = [gpu_plan.Phase("bench", 1, 1.0, [step(MEASURING, "bench rows", writes="row", sources="s")])]
+        run_of(tmp_path, monkeypatch, phases).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.jsonl", "run.log"]
+
+
 def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     """SIGTERM in the middle: the step that ran is ended and recorded, the others are said not to have run."""
     code = f"""
         import sys, pathlib
         sys.path.append({str(ROOT)!r})
-        from benchmarks import gpu_plan, gpu_run, steps
+        from evidence import gpu_plan, gpu_run, steps
         def step(name, code): return steps.Step(name, "suite", (sys.executable, "-c", code), 600)
         slow = f"import pathlib, time; pathlib.Path({str(tmp_path / "began")!r}).touch(); time.sleep(600)"
         all_steps = [step("quick", ""), step("slow", slow), step("never", "")]

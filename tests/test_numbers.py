@@ -98,6 +98,15 @@ def test_what_is_no_number(dtype: str, value: Any) -> None:
     assert not x.bool().any()
 
 
+@pytest.mark.parametrize("number", [-1, 256, 2**40])
+def test_numbers_where_wrapping_means_nothing(number: int) -> None:
+    x = pylayers.tensor(np.array([1, 2, 3], np.uint8))
+    for call in (lambda: x**number, lambda: x.clamp(number, None), lambda: pylayers.minimum(x, number)):
+        with pytest.raises(ValueError, match=f"argument 'other': expected a number that uint8 holds, got {number}"):
+            call()
+    assert (x > number).tolist() == [number < 0] * 3 and (x != number).all()  # comparisons take it as it is
+
+
 def test_numbers_too_long_for_any_integer() -> None:
     for x in (pylayers.arange(3), pylayers.ones(3)):
         with pytest.raises(ValueError, match=r"add: argument 'other': expected a number that (int64|float32) holds"):

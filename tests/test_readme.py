@@ -13,10 +13,10 @@ import pytest
 from pylayers.backends.contract import OPS
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT))  # the checkout's benchmarks: what they write is the checkout's README
+sys.path.append(str(ROOT))  # the checkout's: what it writes is the checkout's README
 
-from benchmarks import optable, report, summary  # noqa: E402
-from benchmarks.evidence import Kernel  # noqa: E402
+from evidence import optable, report, summary  # noqa: E402
+from evidence.machine_code import Kernel  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -43,7 +43,7 @@ def test_generated_texts_are_up_to_date() -> None:
         kept = path.read_text()
         if path.suffix == ".svg" and f"Matplotlib v{version('matplotlib')}" not in kept:
             continue  # another version draws the same in other words
-        assert kept == text, f"{path}: python -m benchmarks.report --write"
+        assert kept == text, f"{path}: python -m evidence.report --write"
 
 
 def test_a_changed_table_is_noticed() -> None:

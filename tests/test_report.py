@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from result_records import kernel, row, saw
 
-from benchmarks import evidence, optable, report, run, summary
-from benchmarks.results import append
+from benchmarks.harness import run
+from benchmarks.harness.results import append
+from evidence import machine_code, optable, report, summary
 from pylayers.backends.contract import OPS
 
+SOURCES = {"suite softmax": "t", "bench rows": "t"}
 
-def run_file(path: Path, on: evidence.Kernel, device: str = "cuda") -> Path:
+
+def run_file(path: Path, on: machine_code.Kernel, device: str = "cuda") -> Path:
     """A file as gpu_run writes it: one test, one benchmark of two cases."""
     header = {"kind": "header", "schema": 1, "started": "2026-11-30T10:00:00+00:00", "device": device, "capability": 90,
               "machine": {"gpu": "NVIDIA Test"} if device == "cuda" else {"cpu": "x"}, "kernels": {}}  # fmt: skip
@@ -39,7 +43,7 @@ def test_report_of_a_run(tmp_path: Path) -> None:
     copy = report.merged(run_file(tmp_path / "run.jsonl", now), tmp_path / "results")
     assert copy.parent.name == "NVIDIA-Test"
     assert report.merged(tmp_path / "run.jsonl", tmp_path / "results") == copy
-    (gpu,) = summary.gpus(tmp_path / "results")
+    (gpu,) = summary.gpus(tmp_path / "results", SOURCES)
     assert (gpu.name, gpu.capability, len(gpu.tests), len(gpu.parts)) == ("NVIDIA Test", 90, 2, 1)
     others = {k.name: k for k in (now, kernel("new"))}
     text = summary.section([gpu], others)
@@ -54,6 +58,8 @@ def test_report_of_a_run(tmp_path: Path) -> None:
     assert optable.row("adam", [gpu], others)[-2:] == ("never", "not measured")
     page = summary.page(gpu, others)
     assert "| rows | a | 1000 | 990 ... 1010 | 1e+03 GB/s | 25% | torch (weak) | 2.00 (" in page
+    easier = replace(gpu, sources={"suite softmax": "t", "bench rows": "judged less strictly"})
+    assert "softmax (stale)" in summary.section([easier], others) and "1 verified" in summary.section([easier], others)
     changed = {now.name: kernel(code="changed")}
     assert "1 stale" in summary.section([gpu], changed) and "softmax (stale)" in summary.section([gpu], changed)
     assert "stale: sm_90a k" in report.listing([gpu], changed)
@@ -78,7 +84,7 @@ def test_a_case_shows_its_newest_figures(tmp_path: Path) -> None:
         if record["kind"] == "row" and record["case"] == "b":
             record["status"] = "not measured"
     (tmp_path / "g/2.jsonl").write_text("".join(json.dumps(record) + "\n" for record in newer))
-    (gpu,) = summary.gpus(tmp_path)
+    (gpu,) = summary.gpus(tmp_path, SOURCES)
     median = {
         case: next(line for line in lines if summary.own(line)).times for (_, case), (lines, _) in gpu.cases().items()
     }

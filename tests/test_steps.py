@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from result_records import ROOT
 
-from benchmarks import steps
+from evidence import steps
 
 pytestmark = pytest.mark.slow
 
@@ -167,3 +170,81 @@ def test_a_witness_names_the_test_that_hangs(runner: steps.Runner, tmp_path: Pat
     record, _ = runner.run(pytest_step(path), 12)
     assert record["status"] == "failed" and record["passed"] == 1
     assert "ended after 12 s in" in record["reason"] and "test_hangs" in record["reason"]
+
+
+HANGING = """
+import os, sys, time, types
+kernels = []
+module = types.ModuleType("pylayers._cuda")
+sick = []
+def take_launched():
+    if sick:
+        raise RuntimeError("cudaFuncGetName: an illegal instruction was encountered")
+    return [kernels.pop() for _ in range(len(kernels))]
+module.take_launched = take_launched
+sys.modules["pylayers._cuda"] = module
+
+def test_one(): kernels.append("k1")
+def test_hangs(): time.sleep(600)
+def test_two(): kernels.append("k2")
+def test_dies(): os.abort()
+def test_traps():
+    kernels.append("k3")
+    sick.append(1)
+    raise RuntimeError("an illegal instruction was encountered")
+def test_three(): kernels.append("k1")
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("-n", "1")], ids=["alone", "a worker"])
+def test_a_test_that_hangs_or_dies_starves_no_other(
+    words: tuple[str, ...], runner: steps.Runner, tmp_path: Path
+) -> None:
+    if words:
+        pytest.importorskip("xdist")
+    path = tmp_path / "test_sample.py"
+    path.write_text(HANGING)
+    record, _ = runner.run(replace(pytest_step(path, *words), test_limit_s=15.0), 300)
+    assert (record["passed"], record["failed"], record["unfinished"]) == (3, 3, [])
+    assert {name.rpartition("::")[2] for name in record["lost"]} == {"test_hangs", "test_dies", "test_traps"}
+    assert record["status"] == "failed" and record["reason"].startswith("ended its process: ")
+    assert {name: seen["passed"] for name, seen in record["launched"].items()} == {"k1": 2, "k2": 1}
+
+
+CASES = """
+    import json, pathlib, sys
+    words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    done = pathlib.Path(words["--finished"]).read_text().splitlines()
+    last = pathlib.Path(words["--suspects"]).read_text().splitlines()
+    for case in sorted(["a", "hangs", "z"], key=lambda case: case in last):
+        if case in done:
+            continue
+        bad = case == "hangs"
+        row = {"kind": "row", "ours": True, "case": case, "status": "error" if bad else "measured",
+               "reason": "hung: did not end within 60 s" if bad else ""}
+        with open(words["--json"], "a") as file:
+            file.write(json.dumps(row) + chr(10))
+        if bad:
+            raise SystemExit(3)
+"""
+
+
+def test_a_case_that_hangs_starves_no_other(runner: steps.Runner) -> None:
+    record, lines = runner.run(step(CASES, writes="row"), 120)
+    assert [line["case"] for line in lines] == ["a", "hangs", "z"] and record["starts"] == 2
+    assert record["status"] == "failed" and record["rc"] == 3
+    assert (steps.finished(lines), steps.suspects(lines)) == (["a", "z"], ["hangs"])
+    _, lines = runner.run(step(CASES, writes="row"), 120, ["a"], ["hangs"])
+    assert [line["case"] for line in lines] == ["z", "hangs"]
+
+
+def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an uninterruptible call of a driver: waiting for it would be the end of the run."""
+    monkeypatch.setattr(steps, "GRACE_S", 0.05)
+    monkeypatch.setattr(steps, "kill_group", lambda group, number: None)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        assert steps.end(process) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import emulated
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 from result_records import row
 
-from benchmarks import choices, places, tune
-from benchmarks.results import Results, append
+from benchmarks.harness import places, run
+from benchmarks.harness.results import Results, append, read, row_of
+from evidence import choices, tune
 
 TYPES = ("gemm", 90, "bfloat16 bfloat16 float32 rows columns")
 
@@ -110,3 +112,47 @@ def test_only_measurements_reach_the_sources(
     with pytest.raises(SystemExit):
         tune.main()
     assert "invalid choice: 'pool'" in capsys.readouterr().err
+
+
+def test_tuning_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a case that hung, and anew for another GPU or other kernels."""
+    facts: dict[str, Any] = {"kind": "header", "device": "emulated", "kernels": {"k": 1}, "machine": {"gpu": "one"}}
+    monkeypatch.setattr(tune.gpu_stages, "facts", lambda device: dict(facts))
+    ceilings = SimpleNamespace(measure=lambda: ceilings, record=lambda: {"kind": "roofline"})
+    monkeypatch.setattr(tune.roofline, "Roofline", lambda place: ceilings)
+    emulated.load()
+    asked: list[str] = []
+
+    def rows_of(family: Any, case: Any, place: Any, ceilings: Any, settings: Any, sink: Any) -> list[Any]:
+        asked.append(case.name)
+        assert settings.hang_s == tune.gpu_stages.HANG_S and settings.deadline is not None
+        if len(asked) == 2:  # as a hang does, from another thread
+            sink(run.no_answer(case, place, "hung").record())
+            raise SystemExit(3)
+        return [rows_of_case(case)]
+
+    monkeypatch.setattr(run, "rows_of", rows_of)
+    file = tmp_path / "t.jsonl"
+
+    def again() -> list[str]:
+        asked.clear()
+        known = read(file).records if file.exists() else []
+        tune.tune("gemm", "emulated", 60.0, True, lambda record: append(file, [record]), known)
+        return asked
+
+    with pytest.raises(SystemExit):
+        again()
+    names = [case.name for case in tune.cases("gemm", quick=True)]
+    assert asked == names[:2]
+    monkeypatch.setattr(run, "rows_of", lambda *given: [asked.append(given[1].name), rows_of_case(given[1])][1:])
+    assert again() == names[2:]
+    assert again() == []
+    facts["machine"] = {"gpu": "another"}
+    assert again() == names
+    facts["kernels"] = {"k": 2}
+    assert again() == names
+
+
+def rows_of_case(case: Any) -> Any:
+    """One measured row."""
+    return row_of(case, contender="v", place="cpu", backend="", status="measured", samples_s=[1.0])

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.operations.array import as_operand, cast, elementwise, is_number
 
@@ -51,7 +51,7 @@ def _is_operand(x: Any) -> bool:
     return isinstance(x, (Tensor, int, float)) or arrays.is_array(as_operand("operator", x))
 
 
-class Add(Function):
+class Add(Record):
     """x + y."""
 
     @staticmethod
@@ -63,7 +63,7 @@ class Add(Function):
         return dy, dy
 
 
-class Sub(Function):
+class Sub(Record):
     """x - y."""
 
     @staticmethod
@@ -78,7 +78,7 @@ class Sub(Function):
         return dy, -dy if ctx.needs_input_grad[1] else None
 
 
-class Mul(Function):
+class Mul(Record):
     """x y."""
 
     @staticmethod
@@ -92,7 +92,7 @@ class Mul(Function):
         return None if y is None else dy * y, None if x is None else dy * x
 
 
-class Div(Function):
+class Div(Record):
     """x / y, integers as numbers of the default dtype."""
 
     @staticmethod
@@ -106,7 +106,7 @@ class Div(Function):
         return dy / y if ctx.needs_input_grad[0] else None, None if x is None else -dy * (x / y / y)
 
 
-class Pow(Function):
+class Pow(Record):
     """x ** y."""
 
     @staticmethod
@@ -130,7 +130,7 @@ class Pow(Function):
         return dx, dy
 
 
-class FloorDivide(Function):
+class FloorDivide(Record):
     """The largest whole number <= x / y; without a derivative, as in torch."""
 
     @staticmethod
@@ -138,7 +138,7 @@ class FloorDivide(Function):
         return elementwise("floor_divide", x, y)
 
 
-class Remainder(Function):
+class Remainder(Record):
     """x - floor(x / y) y, with the sign of y."""
 
     @staticmethod
@@ -152,7 +152,7 @@ class Remainder(Function):
         return dz, -dz * arrays.namespace(dz).floor_divide(x, y) if ctx.needs_input_grad[1] else None
 
 
-class Maximum(Function):
+class Maximum(Record):
     """The larger (or smaller) of x and y; where they are equal each gets half of the gradient, at NaN all of it."""
 
     @staticmethod
@@ -170,7 +170,7 @@ class Maximum(Function):
         return xp.where(loses(x, y), 0, shared), xp.where(loses(y, x), 0, shared), None
 
 
-class Clamp(Function):
+class Clamp(Record):
     """min(max(x, low), high); a bound may be a number, an array, or None."""
 
     @staticmethod

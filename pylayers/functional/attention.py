@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.operations.attention import attention, attention_backward, problem
 
 Array = Any
 
 
-class Attention(Function):
+class Attention(Record):
     """o = softmax(scale q k^T + mask) v."""
 
     @staticmethod

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.backends.contract import Activation
 
 Array = Any
 
 
-class Chained(Function):
+class Chained(Record):
     """A record whose gradient may come already multiplied by the derivative of its activation."""
 
     activation: Activation | None = None
@@ -45,7 +45,7 @@ class Below(NamedTuple):
             self.biased.given = dx, sums
 
 
-def below(node: Function) -> Below | None:
+def below(node: Record) -> Below | None:
     """Those of the first argument of `node`, where its gradient reaches nobody else and nobody looks at it."""
     activated = _only(node)
     if activated is None or activated.activation is None:
@@ -56,7 +56,7 @@ def below(node: Function) -> Below | None:
     return Below(activated, biased if biased is not None and biased.biased and biased.activation is None else None)
 
 
-def _only(node: Function) -> Chained | None:
+def _only(node: Record) -> Chained | None:
     """The record that made the first argument, if this is the only one that uses its result."""
     edge = node.edges[0]
     target = None if edge is None else edge[0]

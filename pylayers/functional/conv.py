@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.backends.contract import Activation
 from pylayers.errors import expected
 from pylayers.functional.activation import fused
@@ -16,7 +16,7 @@ from pylayers.operations.conv import geometry as checked_geometry
 Array = Any
 
 
-class Convolution(Function):
+class Convolution(Record):
     """y = activation(x * weight + bias) for x (N, C, *S)."""
 
     @staticmethod

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.functional.array import tensor_method
 from pylayers.operations.array import cast, quiet, to_device
 
 Array = Any
 
 
-class To(Function):
+class To(Record):
     """x with another dtype, on another device; the gradient goes back to where x is."""
 
     @staticmethod

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pylayers import random
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.functional.inplace import changed
 from pylayers.functional.shape import as_tensor
 from pylayers.operations import checks
@@ -16,7 +16,7 @@ from pylayers.operations.dropout import words_used
 Array = Any
 
 
-class Dropout(Function):
+class Dropout(Record):
     """y = x keep / (1 - p); the mask is computed again in backward from the seed and the offset."""
 
     @staticmethod

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import operator, tensor_method
 from pylayers.operations.array import as_operand, elementwise
@@ -16,7 +16,7 @@ from pylayers.operations.array import as_operand, elementwise
 Array = Any
 
 
-class Elementwise(Function):
+class Elementwise(Record):
     """y = f(x) with dx = dy f'(x), which `derivative(xp, saved)` gives from what `needs` names: x, y or nothing."""
 
     ufunc: str

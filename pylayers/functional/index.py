@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor, reshape
@@ -24,11 +24,24 @@ def plain_index(index: Any) -> Index:
     The ellipsis makes NumPy give a view of a single element too. Integers beside arrays are a step of their own, as in
     torch: NumPy takes them for arrays, and puts the axes of arrays that a slice separates in front.
     """
-    parts = tuple(_plain_part(part) for part in (index if isinstance(index, tuple) else (index,)))
-    if not any(part is Ellipsis for part in parts):
-        parts = (*parts, Ellipsis)
-    if not any(arrays.is_array(part) for part in parts) or not any(_is_integer(part) for part in parts):
-        return (parts,)
+    if type(index) in (int, slice):  # the most frequent, as of loops
+        return ((index, ...),)
+    parts: list[Any] = []
+    dots = integers = found = False
+    for part in index if isinstance(index, tuple) else (index,):
+        if type(part) is int:
+            integers = True
+        elif part is ...:
+            dots = True
+        elif part is not None and type(part) is not slice:
+            part = _plain_part(part)
+            integers = integers or _is_integer(part)
+            found = found or arrays.is_array(part)
+        parts.append(part)
+    if not dots:
+        parts.append(...)
+    if not (integers and found):
+        return (tuple(parts),)
     first: list[Any] = []
     for part in parts:
         if part is Ellipsis or _is_integer(part):
@@ -76,7 +89,7 @@ def _is_basic(index: Index) -> bool:
     return all(part is None or part is Ellipsis or isinstance(part, slice) or _is_integer(part) for part in index[-1])
 
 
-def _kept(ctx: Function, index: Index) -> Index:
+def _kept(ctx: Record, index: Index) -> Index:
     """The index for backward, safe from changes of its arrays."""
     if not any(ctx.needs_input_grad):
         return ()
@@ -95,7 +108,7 @@ def _scatter(shape: tuple[int, ...], index: Index, dy: Array) -> Array:
     return cast(dx, dy.dtype)
 
 
-class GetItem(Function):
+class GetItem(Record):
     """x[index]: a view for integers and slices, a copy for arrays."""
 
     @staticmethod
@@ -109,7 +122,7 @@ class GetItem(Function):
         return _scatter(ctx.shape, ctx.index, dy), None
 
 
-class SetItem(Function):
+class SetItem(Record):
     """x with x[index] = value, in the memory of x."""
 
     @staticmethod
@@ -136,7 +149,7 @@ class SetItem(Function):
         return dx, None, dvalue
 
 
-class TakeAlongAxis(Function):
+class TakeAlongAxis(Record):
     """y[.., i, ..] = x[.., indices[.., i, ..], ..] along an axis."""
 
     @staticmethod
@@ -151,7 +164,7 @@ class TakeAlongAxis(Function):
         return _scatter(ctx.shape, ctx.index, dy), None, None
 
 
-class Where(Function):
+class Where(Record):
     """x where the condition holds, else y."""
 
     @staticmethod

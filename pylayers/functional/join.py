@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.index import getitem
@@ -19,7 +19,7 @@ from pylayers.operations.array import cast
 Array = Any
 
 
-class Copy(Function):
+class Copy(Record):
     """The same values in new memory, in the memory order of x or in C order."""
 
     @staticmethod
@@ -31,7 +31,7 @@ class Copy(Function):
         return dy, None
 
 
-class Repeat(Function):
+class Repeat(Record):
     """The whole array repeated along each axis."""
 
     @staticmethod
@@ -45,7 +45,7 @@ class Repeat(Function):
         return dy.reshape(ctx.blocks).sum(axis=tuple(range(0, len(ctx.blocks), 2)), dtype=dy.dtype), None
 
 
-class Cat(Function):
+class Cat(Record):
     """Arrays one after the other along an axis."""
 
     @staticmethod
@@ -60,7 +60,7 @@ class Cat(Function):
         return None, *arrays.namespace(dy).split(dy, ctx.ends, ctx.axis)
 
 
-class Triangle(Function):
+class Triangle(Record):
     """The elements on and above, or on and below, the k-th diagonal of the last two axes; 0 elsewhere."""
 
     @staticmethod

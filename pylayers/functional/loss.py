@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.backends.contract import Loss, Reduction
 from pylayers.functional.shape import as_tensor
 from pylayers.functional.softmax import log_softmax
@@ -16,7 +16,7 @@ from pylayers.operations.loss import Elementwise, elementwise_loss, elementwise_
 Array = Any
 
 
-class CrossEntropy(Function):
+class CrossEntropy(Record):
     """The loss of integer labels; the gradient is computed with it."""
 
     @staticmethod
@@ -42,7 +42,7 @@ class CrossEntropy(Function):
         return cross_entropy_backward(dloss, gradient, normalizer, ctx.x_shape), None, None, None, None, None
 
 
-class ElementwiseLoss(Function):
+class ElementwiseLoss(Record):
     """The loss of each element, before reduction."""
 
     @staticmethod

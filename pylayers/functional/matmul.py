@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers import arrays
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import operator, tensor_method
 from pylayers.functional.shape import as_tensor
@@ -25,7 +25,7 @@ from pylayers.operations.matmul import matmul as multiply
 Array = Any
 
 
-class Matmul(Function):
+class Matmul(Record):
     """a @ b."""
 
     allocates = True
@@ -44,7 +44,7 @@ class Matmul(Function):
         return *matmul_backward(dy, a, b, ctx.needs_input_grad[:2]), None
 
 
-class AddMatmul(Function):
+class AddMatmul(Record):
     """beta x + alpha a @ b."""
 
     allocates = True
@@ -63,7 +63,7 @@ class AddMatmul(Function):
         return None, dx, *matmul_backward(dy, a, b, ctx.needs_input_grad[2:4], ctx.alpha), None, None
 
 
-class Contract(Function):
+class Contract(Record):
     """The sum of a b over the axes whose names the result does not have."""
 
     allocates = True

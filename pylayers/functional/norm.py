@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.operations import norm
 
 Array = Any
 
 
-class LayerNorm(Function):
+class LayerNorm(Record):
     """y = (x - mean) / sqrt(variance + eps) weight + bias over the last axes."""
 
     @staticmethod
@@ -38,7 +38,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     return LayerNorm.apply(input, norm.normalized("layer_norm", normalized_shape), weight, bias, eps)
 
 
-class RMSNorm(Function):
+class RMSNorm(Record):
     """y = x / sqrt(mean(x^2) + eps) weight over the last axes."""
 
     @staticmethod

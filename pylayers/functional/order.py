@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pylayers import arrays
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import maximum, minimum, tensor_method
 from pylayers.functional.index import TakeAlongAxis
@@ -24,7 +24,7 @@ class Ordered(NamedTuple):
     indices: Tensor
 
 
-class Extreme(Function):
+class Extreme(Record):
     """The largest or smallest element over axes; equal ones share the gradient equally."""
 
     @staticmethod

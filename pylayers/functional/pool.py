@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.functional.conv import batched
 from pylayers.operations.pool import Window, average_pool, average_pool_backward, max_pool, max_pool_backward, window
 
 Array = Any
 
 
-class MaxPool(Function):
+class MaxPool(Record):
     """The largest element of each window of x (N, C, *S), and where it stood."""
 
     @staticmethod
@@ -26,7 +26,7 @@ class MaxPool(Function):
         return max_pool_backward(dy, ctx.saved[0], ctx.x_shape, ctx.window), None
 
 
-class AveragePool(Function):
+class AveragePool(Record):
     """The mean of each window of x (N, C, *S)."""
 
     @staticmethod

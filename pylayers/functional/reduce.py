@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
@@ -24,7 +24,7 @@ def kept_shape(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
     return tuple(1 if i in axes else size for i, size in enumerate(shape))
 
 
-class Sum(Function):
+class Sum(Record):
     """The sum over axes."""
 
     @staticmethod
@@ -41,7 +41,7 @@ class Sum(Function):
         return arrays.namespace(dy).broadcast_to(dy.reshape(ctx.kept), ctx.shape), None, None, None
 
 
-class Variance(Function):
+class Variance(Record):
     """sum (x - mean)^2 / (count - correction) over axes, in two passes, or its square root."""
 
     @staticmethod
@@ -67,7 +67,7 @@ class Variance(Function):
         return dy.reshape(ctx.kept) * centred * scale, None, None, None, None
 
 
-class CumulativeSum(Function):
+class CumulativeSum(Record):
     """The sums of the first elements along an axis, floating ones taken in float64 and rounded once."""
 
     @staticmethod
@@ -85,7 +85,7 @@ class CumulativeSum(Function):
         return xp.flip(sums, ctx.axis).astype(dy.dtype), None
 
 
-class Norm(Function):
+class Norm(Record):
     """(sum |x|^p)^(1/p) over axes."""
 
     @staticmethod

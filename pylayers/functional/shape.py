@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pylayers import arrays
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.errors import expected
 from pylayers.functional.array import tensor_method
 from pylayers.operations import checks
@@ -27,7 +27,7 @@ def sizes(op: str, given: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(checks.whole(op, "shape", size, -(2**63)) for size in given)
 
 
-class Reshape(Function):
+class Reshape(Record):
     """The same elements in C order under another shape; a view where the strides allow it."""
 
     @staticmethod
@@ -40,7 +40,7 @@ class Reshape(Function):
         return dy.reshape(ctx.shape), None
 
 
-class Permute(Function):
+class Permute(Record):
     """The axes in another order, as a view."""
 
     @staticmethod
@@ -53,7 +53,7 @@ class Permute(Function):
         return dy.transpose(ctx.inverse), None
 
 
-class Expand(Function):
+class Expand(Record):
     """Axes of size 1 stretched, as a view of stride 0; the tape sums the gradient back."""
 
     @staticmethod

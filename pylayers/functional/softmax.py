@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.functional.array import tensor_method
 from pylayers.functional.shape import as_tensor
 from pylayers.operations.softmax import softmax as normalize
@@ -14,7 +14,7 @@ from pylayers.operations.softmax import softmax_backward
 Array = Any
 
 
-class Softmax(Function):
+class Softmax(Record):
     """y = exp(x) / sum(exp(x)) along an axis, or its logarithm."""
 
     @staticmethod

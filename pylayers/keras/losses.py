@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays
-from pylayers.autograd import Function, Tensor
+from pylayers.autograd import Record, Tensor
 from pylayers.backends.contract import Reduction
 from pylayers.errors import expected
 from pylayers.functional.loss import CrossEntropy
@@ -28,7 +28,7 @@ REDUCTIONS: dict[str | None, Reduction] = {
 NEVER = -1  # an ignored label that no checked label is
 
 
-class RowLoss(Function):
+class RowLoss(Record):
     """One loss for each row of x (rows, n) with target y (rows, n); the gradient is computed on the way."""
 
     @staticmethod

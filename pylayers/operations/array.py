@@ -82,13 +82,11 @@ def elementwise(name: str, *operands: Any, floating: bool = False, compares: boo
     xp = arrays.namespace(next((x for x in operands if type(x) not in NUMBERS), None))
     try:
         y = getattr(xp, name)(*operands)
-    except OverflowError:  # a Python integer
+    except OverflowError as error:  # a Python integer
+        number = next(x for x in operands if type(x) is int)
         if name not in MODULAR:
-            for x in operands:
-                if type(x) in NUMBERS:
-                    dtypes.held(name, "other", x, computed)
-            raise
-        short = [dtypes.wrapped(name, x, computed) if type(x) is int else x for x in operands]
+            raise expected(name, "other", f"a number that {computed.name} holds", f"{number!s:.40}") from error
+        short = [dtypes.wrapped(name, x, computed) if x is number else x for x in operands]
         return elementwise(name, *short, floating=floating, compares=compares)
     except TypeError:
         if computed != dtypes.bool_:

@@ -10,7 +10,7 @@ from architecture.rule import Rule, Tree
 __all__ = ["RULES", "Rule", "Tree", "read_tree"]
 
 RULES: list[Rule] = [*cpp.RULES, *python.RULES, *rooms.RULES]
-FOLDERS = ("kernels", "csrc", "pylayers", "benchmarks", "packaging", "tests", "emulator")
+FOLDERS = ("kernels", "csrc", "pylayers", "benchmarks", "evidence", "packaging", "tests", "emulator")
 SUFFIXES = {".py", ".cu", ".cuh", ".cpp", ".hpp"}
 
 

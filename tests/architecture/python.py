@@ -27,13 +27,26 @@ LEVELS: list[set[str]] = [
         "info",
         "data",
         "names",
+        "devices",
     },
     {"operations", "ops"},
-    {"autograd", "_history", "_tensor", "accumulate", "creation", "grad_mode", "printing", "random"},
+    {
+        "autograd",
+        "_history",
+        "_record",
+        "_tensor",
+        "accumulate",
+        "creation",
+        "function",
+        "grad_mode",
+        "printing",
+        "random",
+    },
     {"functional"},
     {"nn", "optim", "serialization"},
     {"keras", "torch", "train", "__init__"},
     {"cli", "__main__", "benchmarks"},
+    {"evidence"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "code"}
@@ -90,7 +103,7 @@ def imported_rooms(path: str, module: ast.Module, rooms: set[str]) -> Iterator[t
 )
 def imports_point_downward(tree: Tree) -> Iterator[str]:
     rooms = {room_of(path) for path in tree if path.startswith("pylayers/")} | {"benchmarks"}
-    for path, module in modules(tree, "pylayers", "benchmarks"):
+    for path, module in modules(tree, "pylayers", "benchmarks", "evidence"):
         room = room_of(path)
         if room not in LEVEL:
             yield f"{path}: the room {room} has no level in tests/architecture/python.py"
@@ -116,9 +129,38 @@ def no_submodule_is_shadowed(tree: Tree) -> Iterator[str]:
                         yield f"{path}:{node.lineno} hides the module {name} behind {node.module}.{alias.name}"
 
 
+# Rooms of the benchmarks, and what of their neighbours each may import.
+BENCHMARKS = {"harness": set(), "show": {"harness"}, "families": {"harness"}, "command.py": {"harness", "show"}}
+
+
+@RULES.rule(
+    {"benchmarks/harness/run.py": "from ..show import cells\n"},
+    {"benchmarks/families/gemm/family.py": "from ..conv.cases import CASES\n"},
+    {"benchmarks/show/cells.py": "from benchmarks.families import gemm\n"},
+    {"benchmarks/attic/cells.py": ""},
+)
+def rooms_of_the_benchmarks_are_apart(tree: Tree) -> Iterator[str]:
+    for path, module in modules(tree, "benchmarks"):
+        _, room, *inner = path.split("/")
+        if room not in {*BENCHMARKS, "__init__.py"}:
+            yield f"{path}: the room {room} is unknown"
+            continue
+        for node in ast.walk(module):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                whole = [*path.split("/")[: -node.level], *(node.module or "").split("."), node.names[0].name]
+            elif isinstance(node, ast.ImportFrom):
+                whole = [*(node.module or "").split("."), node.names[0].name]
+            else:
+                continue
+            top, other, *rest = [part for part in whole if part] + [""]
+            own = other == room and (room != "families" or rest[:1] == inner[:1])
+            if top == "benchmarks" and not own and other not in BENCHMARKS.get(room, set()):
+                yield f"{path}:{node.lineno} imports {'.'.join(filter(None, whole))}"
+
+
 @RULES.rule({"pylayers/nn/linear.py": FUTURE}, {"pylayers/nn/linear.py": '"""Linear."""\nclass Linear: ...\n'})
 def modules_begin_with_what_they_do(tree: Tree) -> Iterator[str]:
-    for path, module in modules(tree, "pylayers", "benchmarks", "packaging", "tests"):
+    for path, module in modules(tree, "pylayers", "benchmarks", "evidence", "packaging", "tests"):
         if not ast.get_docstring(module):
             yield f"{path} has no docstring"
         code = [node for node in module.body if not isinstance(node, ast.Expr)]
@@ -129,7 +171,7 @@ def modules_begin_with_what_they_do(tree: Tree) -> Iterator[str]:
 
 @RULES.rule({"pylayers/nn/linear.py": "x = 1\n" * 301}, {"tests/test_gemm.py": "x = 1\n" * 301})
 def modules_keep_their_budget(tree: Tree) -> Iterator[str]:
-    for path, _ in modules(tree, "pylayers", "benchmarks", "packaging", "tests"):
+    for path, _ in modules(tree, "pylayers", "benchmarks", "evidence", "packaging", "tests"):
         lines = tree[path].count("\n")
         if lines > 300:
             yield f"{path} has {lines} lines, more than 300"
@@ -137,7 +179,7 @@ def modules_keep_their_budget(tree: Tree) -> Iterator[str]:
 
 @RULES.rule({"pylayers/nn/linear.py": "def f():\n" + "    x = 1\n" * 60})
 def functions_keep_their_budget(tree: Tree) -> Iterator[str]:
-    for path, module in modules(tree, "pylayers", "benchmarks", "packaging", "tests"):
+    for path, module in modules(tree, "pylayers", "benchmarks", "evidence", "packaging", "tests"):
         for node in ast.walk(module):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
@@ -154,7 +196,7 @@ def functions_keep_their_budget(tree: Tree) -> Iterator[str]:
     {"pylayers/nn/state.py": "subprocess.run('ls', shell=True)\n"},
 )
 def nothing_runs_foreign_code(tree: Tree) -> Iterator[str]:
-    for path, module in modules(tree, "pylayers", "benchmarks"):
+    for path, module in modules(tree, "pylayers", "benchmarks", "evidence"):
         for node in ast.walk(module):
             for what in foreign_code(node):
                 yield f"{path}:{node.lineno} {what}"  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Measures and judges contenders of any family; knows none of them."""

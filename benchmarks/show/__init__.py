@@ -1,0 +1,1 @@
+"""Says what was measured: figures, tables, pictures and pages."""
