@@ -18,9 +18,10 @@ from statistics import median
 from typing import Any, cast
 
 from benchmarks.families.gemm import family as bench_gemm
-from benchmarks.harness import measure, places, roofline, run
+from benchmarks.harness import places, roofline, run
 from benchmarks.harness.contract import Absent, Arrays, Call, Case, Contender, Deviation, Family, Place
 from benchmarks.harness.results import OUT_OF_TIME, Record, append, read
+from benchmarks.harness.settings import Settings
 from pylayers import backends
 from pylayers.errors import expected
 
@@ -28,7 +29,7 @@ from . import choices, gpu_stages
 
 # The most valuable first: what networks are made of, then squares, then what is rare.
 VALUE = ("Llama", "square", "vocabulary", "batched", "layout", "skinny", "odd", "tiny")
-SETTINGS = measure.Settings(rounds=9, sample_s=1e-3, case_s=3.0)
+SETTINGS = Settings(rounds=9, sample_s=1e-3, case_s=3.0)
 
 
 def cases(quick: bool = False) -> list[Case]:
