@@ -194,7 +194,7 @@ class Measurement:
         row = entrant.row
         taken = self.one(entrant, checked, 0.0)
         if fresh:
-            entrant.fresh.append(len(row.samples_s))
+            entrant.fresh.append(len(entrant.free_s))
         row.wall_s.append(taken.wall_s)
         row.host_s.append(taken.host_s)
         entrant.free_s.append(taken.device_s)
@@ -240,7 +240,7 @@ class Measurement:
         row = entrant.row
         if self.place.device.asynchronous:
             judge.stay_on_stream(entrant.free_s, row.wall_s, row.host_s, row.samples_s, entrant.count)
-        judge.take_as_long_on_new_numbers(row.samples_s, entrant.fresh)
+        judge.take_as_long_on_new_numbers(entrant.free_s, entrant.fresh)
         call_s = median(row.samples_s)
         judge.keep_below(row, call_s, self.roofline.beyond(row, call_s))
 
