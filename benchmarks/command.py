@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pylayers.errors import expected
 
 from .harness import results
-from .harness.measure import QUICK, Settings
 from .harness.places import open_place
 from .harness.results import Record, Results
 from .harness.run import load, run
+from .harness.settings import QUICK, Settings
 from .harness.threads import short_waits
 from .show import table
 

@@ -62,13 +62,14 @@ def names_in(path: Path | None) -> frozenset[str]:
 
 def bench(given: argparse.Namespace) -> None:
     """Measures what is not finished until the time is up; each record is on the disk before the next is made."""
-    from benchmarks.harness import measure, places, run
+    from benchmarks.harness import places, run
+    from benchmarks.harness.settings import QUICK, Settings
 
     if given.device == "emulated":
         test_module("emulated").load()  # type: ignore[attr-defined]
     place, missing = places.open_place(given.device, seed=0)
     settings = dataclasses.replace(
-        measure.QUICK if given.quick else measure.Settings(), deadline=time.monotonic() + given.seconds,
+        QUICK if given.quick else Settings(), deadline=time.monotonic() + given.seconds,
         finished=names_in(given.finished), suspects=names_in(given.suspects), by_value=True, hang_s=HANG_S,
     )  # fmt: skip
     run.run(run.load(given.families), place, settings, lambda record: append(given.json, [record]), no_gpu=missing)

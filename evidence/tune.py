@@ -20,9 +20,10 @@ from typing import Any, NamedTuple, cast
 
 from benchmarks.families.conv import family as bench_conv
 from benchmarks.families.gemm import family as bench_gemm
-from benchmarks.harness import measure, places, roofline, run
+from benchmarks.harness import places, roofline, run
 from benchmarks.harness.contract import Absent, Arrays, Call, Case, Contender, Deviation, Family, Place
 from benchmarks.harness.results import OUT_OF_TIME, Record, append, read
+from benchmarks.harness.settings import Settings
 from pylayers import backends, ops
 from pylayers.errors import expected
 
@@ -30,7 +31,7 @@ from . import choices, gpu_stages
 
 # How groups of cases begin, the most valuable first: what networks are made of, then squares, then what is rare.
 VALUE = ("Llama", "ResNet", "ConvNeXt", "square", "vocabulary", "batched", "layout", "skinny", "odd", "tiny")
-SETTINGS = measure.Settings(rounds=9, sample_s=1e-3, case_s=3.0)
+SETTINGS = Settings(rounds=9, sample_s=1e-3, case_s=3.0)
 
 
 class Tuned(NamedTuple):

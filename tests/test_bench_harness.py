@@ -198,7 +198,7 @@ def test_a_quick_run_takes_of_each_family_in_turn() -> None:
         return SimpleNamespace(cases=[SimpleNamespace(name=f"{name}{n}", quick=n != 1) for n in range(count)])
 
     families = [family("a", 4), family("b", 1)]
-    quick = run.chosen_cases(families, measure.QUICK)
+    quick = run.chosen_cases(families, module("harness.settings").QUICK)
     assert [case.name for _, case in quick] == ["a0", "b0", "a2", "a3"]
     assert len(run.chosen_cases(families, SETTINGS)) == 5
 

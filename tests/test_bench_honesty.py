@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import bench_family as b
@@ -26,15 +27,16 @@ CHEATS = {
     "deferred thread": (b.contender(b.deferred_thread), "deferred work: the results changed after"),
     "low-precision sums": (b.contender(b.half_sums), r"wrong output: error \S+ is \S+ times its bound"),
     "NaN output": (b.contender(b.nan_output), "NaN output: 480 of 480 elements"),
+    "lazy output": (b.contender(b.lazy_output), "lazy output: a Lazy, which is no array of memory"),
     "constant output": (b.contender(b.constant_output), "constant output: every element is the same"),
 }
 SIDE_STREAM = b.contender(b.side_stream), r"side stream: the device was busy for \S+ s a call, \S+ times"
 
 
-def rows(place: Any, **contenders: Any) -> dict[str, Any]:
+def rows(place: Any, settings: Any = SETTINGS, **contenders: Any) -> dict[str, Any]:
     """The rows of contenders that meet on the one case."""
     roofline = FixedRoofline(place, bytes_per_s=1e13, flop_per_s=1e15)
-    found = measure.measure(b.product_family(**contenders), b.CASE, place, roofline, SETTINGS)
+    found = measure.measure(b.product_family(**contenders), b.CASE, place, roofline, settings)
     return {row.contender: row for row in found}
 
 
@@ -81,6 +83,7 @@ def test_a_cheat_that_begins_with_the_clock_is_rejected_too(name: str) -> None:
         "empty output": b.empty_output, "no output": b.no_output, "no elements": b.no_elements,
         "a row short": b.one_element_short, "zeroed inputs": b.zeroed_inputs, "deferred thread": b.deferred_thread,
         "low-precision sums": b.half_sums, "NaN output": b.nan_output, "constant output": b.constant_output,
+        "lazy output": b.lazy_output,
     }  # fmt: skip
     found = rows(simulated_place(), cheat=b.after(UNTIMED, cheats[name]), ours=b.contender(b.honest))
     assert found["cheat"].status == "rejected" and found["cheat"].calls_per_sample > 1
@@ -122,6 +125,90 @@ def test_a_side_stream_in_samples_whose_launches_wait_is_seen_too() -> None:
     found = rows(place, cheat=b.contender(beside), ours=b.contender(b.honest))
     assert re.match("side stream", found["cheat"].reason), found["cheat"].reason
     assert found["ours"].status == "measured", found["ours"].reason
+
+
+def test_who_turns_the_clock_is_rejected_and_the_clock_put_back(place: Any) -> None:
+    found = rows(place, cheat=b.after(UNTIMED, b.turned_clock), ours=b.contender(b.honest))
+    assert found["cheat"].reason == "turned the clock: replaced time.perf_counter"
+    assert time.perf_counter is b.PERF_COUNTER
+    assert found["ours"].status == "measured", found["ours"].reason
+
+
+def test_arguments_are_looked_at_after_every_sample() -> None:
+    """Also where results are not checked, so that nobody is measured on what another left."""
+    found = rows(simulated_place(), cheat=b.contender(b.zeroed_in_between), ours=b.contender(b.honest))
+    assert found["cheat"].reason == "changed its argument 'a'"
+    assert found["ours"].status == "measured", found["ours"].reason
+
+
+def test_who_zeroes_arguments_later_is_rejected_and_not_who_finds_them() -> None:
+    """By a thread, when its own results were looked at already."""
+    place = simulated_place()
+    waiting: list[Any] = []
+
+    def later(place: Any, x: Any, w: Any, y: Any) -> None:
+        b.start(place, lambda: b.product(x, w, y))
+        waiting.append(x)
+
+    def unaware(place: Any, x: Any, w: Any, y: Any) -> None:
+        b.start(place, lambda: b.product(x, w, y))
+
+    family = b.product_family(ours=b.contender(unaware), cheat=b.contender(later))
+    find = measure.Measurement.find_saboteur
+
+    def first_zeroed(self: Any, turns: Any) -> None:
+        if self.latest is not None and self.latest.row.contender == "cheat":
+            waiting[-1].fill(0)
+            while len(waiting) > 1:
+                waiting.pop().fill(0)
+        find(self, turns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure.Measurement, "find_saboteur", first_zeroed)
+        roofline = FixedRoofline(place, bytes_per_s=1e13, flop_per_s=1e15)
+        found = {row.contender: row for row in measure.measure(family, b.CASE, place, roofline, SETTINGS)}
+    assert found["cheat"].reason == "changed the argument 'a' of others later"
+    assert found["ours"].status == "measured", found["ours"].reason
+
+
+def test_any_call_may_be_the_one_that_is_checked() -> None:
+    """A call in two gives what the last one gave: whichever is looked at, in time it is one of those."""
+    settings = measure.Settings(rounds=30, fewest_rounds=30, sample_s=2e-4, case_s=600.0)
+    found = rows(simulated_place(), settings, cheat=b.every_other_call(), ours=b.contender(b.honest))
+    assert re.match("wrong output", found["cheat"].reason), found["cheat"].reason
+    assert found["ours"].status == "measured", found["ours"].reason
+
+
+def test_who_remembers_numbers_takes_longer_on_new_ones() -> None:
+    settings = measure.Settings(rounds=20, fewest_rounds=20, sample_s=2e-4, case_s=600.0)
+    found = rows(simulated_place(), settings, cheat=b.memo(), ours=b.contender(b.honest))
+    assert re.match("remembered output: ", found["cheat"].reason), found["cheat"].reason
+    assert found["ours"].status == "measured", found["ours"].reason
+
+
+def test_work_in_the_background_is_seen_while_nothing_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in judge.WAITS:
+        monkeypatch.setenv(name, "1")
+    place = places.HostPlace()
+    place.cache_bytes = 1 << 14
+    found = rows(place, cheat=b.background(0.1), ours=b.contender(b.honest))
+    assert re.match("background work: other threads were busy", found["cheat"].reason), found["cheat"].reason
+
+
+def test_what_is_checked_cannot_be_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which samples, and which call of a sample."""
+    seen: list[tuple[int, ...]] = []
+    check = measure.Measurement.check
+
+    def watched(self: Any, entrant: Any, turn: int, results: Any, touched: Any) -> None:
+        seen[-1] += (len(entrant.row.wall_s), turn)
+        check(self, entrant, turn, results, touched)
+
+    monkeypatch.setattr(measure.Measurement, "check", watched)
+    for _ in range(3):
+        seen.append(())
+        rows(simulated_place(), ours=b.contender(b.honest))
+    assert len(set(seen)) > 1
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,31 @@ def test_the_stand_in_refuses_what_cupy_refuses(gpu: Subject) -> None:
         x + host
     with pytest.raises(ValueError, match="Unsupported dtype float8_e5m2"):
         numpy_cupy.empty((2,), ml_dtypes.float8_e5m2)
+
+
+def test_the_real_one_refuses_it_in_the_same_words() -> None:
+    """CuPy itself, which needs no driver to say no: its arrays lie over host memory here."""
+    cupy = pytest.importorskip("cupy")
+
+    class Memory(cupy.cuda.BaseMemory):
+        """Memory of the host, which CuPy takes for a GPU's."""
+
+        def __init__(self, host: np.ndarray) -> None:
+            self.host, self.ptr, self.size, self.device_id = host, host.ctypes.data, host.nbytes, 0
+
+    def placed(host: np.ndarray) -> Any:
+        return cupy.ndarray(host.shape, host.dtype, cupy.cuda.MemoryPointer(Memory(host), 0), host.strides)
+
+    x, host = placed(np.zeros((2, 3), np.float32)), np.ones((2, 3), np.float32)
+    for refused in (lambda: x.__setitem__(..., host), lambda: x.__setitem__(slice(0, 1), [1, 2, 3])):
+        with pytest.raises(ValueError, match="non-scalar numpy.ndarray cannot be used for fill"):
+            refused()
+    with pytest.raises(RuntimeError, match="Cannot set to non-contiguous array"):
+        x[:, ::2].set(host[:, ::2])
+    for dtype in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2):
+        eight = placed(np.zeros(6, np.uint8)).view(dtype)
+        assert eight[::2].view(np.uint8).strides == (2,)  # views it has
+        with pytest.raises(ValueError, match=f"Unsupported dtype {eight.dtype.name}"):
+            cupy.empty((2,), dtype)
+        with pytest.raises(ValueError, match=f"Unsupported dtype {eight.dtype.name}"):
+            cupy.empty_like(eight)

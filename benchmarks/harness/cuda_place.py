@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from pylayers.torch_arrays import BITS, is_tensor, numpy_dtypes, torch_dtype
 
 from .contract import Array
 from .places import HostPlace
-from .timing import Mark
+from .timing import CLOCK, Mark
 
 CYCLES_PER_SECOND = 2e9  # no GPU of today clocks its multiprocessors higher; a slower one holds longer
 HOLD = r"""
@@ -56,7 +55,7 @@ class CudaDevice:
         self._cupy.cuda.runtime.deviceSynchronize()
 
     def clock(self) -> float:
-        return time.perf_counter()
+        return CLOCK()
 
 
 class CudaPlace(HostPlace):

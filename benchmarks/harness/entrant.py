@@ -30,6 +30,7 @@ class Entrant:
         self.contender, self.row = contender, row
         self.calls: list[Call] = []
         self.free_s: list[float] = []  # by events, of the samples that the host did not make wait
+        self.fresh: list[int] = []  # which samples were of numbers that nobody had seen
         self.owned: list[bool] = []  # which results lie in the memory of arguments
         self.count = self.turn = 0
         self.host_s = self.call_s = 0.0
@@ -41,6 +42,7 @@ class Entrant:
 
     def forget(self) -> None:
         """Drops its times."""
+        self.fresh.clear()
         for times in (self.free_s, self.row.samples_s, self.row.wall_s, self.row.host_s):
             times.clear()
 

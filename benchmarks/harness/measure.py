@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import random
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from . import bits, judge, machine
+from . import bits, judge, machine, timing
 from .contract import Absent, Array, Case, Family
 from .entrant import DeviceLost, Entrant, NotMeasured
 from .places import HostPlace
-from .results import Row, row_of
+from .results import Row, left_out, row_of
 from .roofline import Roofline
 from .sets import COPIES, SHARE_OF_MEMORY, Sets
-from .timing import MOST_CALLS, Kept, calls_per_sample, hold_for, sample
+from .settings import Settings
+from .timing import MOST_CALLS, Kept, Sample, calls_per_sample, hold_for, sample
 
+LOOKS = 0.15  # of the samples are checked beside those of new numbers
+SOME = 2048  # elements of each argument are compared after every other sample
+STILL_S = 5e-3  # before a sample that is checked: nobody may be at work already
 EMULATED = 10_000  # times the roofline's time, about, is what the emulator takes
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and how often."""
-
-    seed: int = 0
-    quick: bool = False  # only the cases marked so
-    rounds: int = 30
-    fewest_rounds: int = 5
-    sample_s: float = 2e-3  # a shorter call is repeated until a sample takes about this
-    case_s: float = 10.0  # of sampling; fewer rounds where they would take longer
-    call_limit_s: float = 2.0  # a longer call is not measured
-    peers: tuple[str, ...] = ()  # words that the names of peers hold; all of them if empty
-    deadline: float | None = None  # of time.monotonic(); no case begins after it
-    finished: frozenset[str] = frozenset()  # names of cases that another run measured
-    suspects: frozenset[str] = frozenset()  # and of those that ended one: they come last
-    by_value: bool = False  # the most valuable cases first
-    hang_s: float = 300.0  # a case on a GPU that takes longer ends the run
-
-
-QUICK = Settings(quick=True, rounds=7, sample_s=2e-3, case_s=1.0, call_limit_s=0.5)
 
 
 class Measurement:
@@ -54,6 +36,9 @@ class Measurement:
         self.entrants: list[Entrant] = []
         self.rows: list[Row] = []
         self.spoiled = False  # whether a contender wrote to the arguments of all
+        self.latest: Entrant | None = None  # who took the last sample
+        self.chance = random.SystemRandom()  # when somebody looks, no contender can foresee
+        self.tools = judge.tools(time, timing, judge, bits)
 
     def enter(self) -> None:
         """Asks the family who takes part, ours first."""
@@ -143,6 +128,7 @@ class Measurement:
         self.sets.restore_changed()
         turns = list(range(max(1, min(3, len(self.sets) - 1))))
         taken, kept = sample(self.place.device, entrant.calls, turns, warm=self.other(turns))
+        judge.leave_arguments(self.sets, turns, SOME)
         self.poison(entrant, kept)
         entrant.host_s, entrant.call_s = taken.host_s, taken.wall_s
         if taken.wall_s > self.settings.call_limit_s:
@@ -174,28 +160,41 @@ class Measurement:
         return max(self.settings.fewest_rounds, min(self.settings.rounds, int(room)))
 
     def compete(self) -> None:
-        """The timed rounds: A B C, C B A, A B C; in the middle and at the end the results are checked.
+        """The timed rounds: A B C, C B A, A B C; results are checked now and then, when nobody can know.
 
-        Where arguments were found spoiled all begin anew, without the one who did it: others ran on them.
+        In some rounds, the last among them, the arguments are numbers that nobody has seen. Where arguments were found
+        spoiled all begin anew, without the one who did it: others ran on them.
         """
         self.spoiled = False
         rounds = self.rounds()
+        others = range(1, rounds - 1)
+        fresh = {rounds - 1, *self.chance.sample(others, min(len(others), max(2, rounds // 8)))}
         for number in range(rounds):
-            checked = number in (rounds // 2, rounds - 1)
-            if checked:
-                self.sets.rotate()
+            if number in fresh:
+                self.renew()
             for entrant in self.entrants if number % 2 == 0 else self.entrants[::-1]:
+                checked = number in fresh or self.chance.random() < LOOKS
                 if entrant.runs:
-                    self.attempt(entrant, lambda e, checked=checked: self.time(e, checked))  # type: ignore[misc]
+                    part = functools.partial(self.time, checked=checked, fresh=number in fresh)
+                    self.attempt(entrant, part)
         if self.spoiled:
             for entrant in self.entrants:
                 entrant.forget()
             self.compete()
 
-    def time(self, entrant: Entrant, checked: bool) -> None:
+    def renew(self) -> None:
+        """New numbers in the sets that the next samples take; all begin with the first of them."""
+        for turn in range(min(len(self.sets), max((e.count for e in self.entrants if e.runs), default=0))):
+            self.sets.refill(turn)
+        for entrant in self.entrants:
+            entrant.turn = 0
+
+    def time(self, entrant: Entrant, checked: bool, fresh: bool) -> None:
         """One sample, on a GPU two: as a user would call, and with every launch made beforehand."""
         row = entrant.row
         taken = self.one(entrant, checked, 0.0)
+        if fresh:
+            entrant.fresh.append(len(entrant.free_s))
         row.wall_s.append(taken.wall_s)
         row.host_s.append(taken.host_s)
         entrant.free_s.append(taken.device_s)
@@ -203,22 +202,45 @@ class Measurement:
             taken = self.one(entrant, checked, hold_for(taken.host_s, entrant.count))
         row.samples_s.append(taken.device_s)
 
-    def one(self, entrant: Entrant, checked: bool, hold_s: float) -> Any:
-        """A sample whose last results are checked if that is asked for; all of them are poisoned after it."""
+    def one(self, entrant: Entrant, checked: bool, hold_s: float) -> Sample:
+        """A sample, some results of which are checked if that is asked for; all of them are poisoned after it."""
         self.sets.restore_changed()
         turns = entrant.turns(len(self.sets))
+        self.find_saboteur(turns)
+        if checked and not self.place.device.asynchronous:
+            judge.keep_still(self.place, STILL_S)
         taken, kept = sample(self.place.device, entrant.calls, turns, hold_s, self.other(turns))
         if checked:
-            results = judge.results_of(self.place, kept[turns[-1]])
-            self.check(entrant, turns[-1], judge.snapshot(self.place, results), range(len(self.sets)))
+            # The last is what work that goes on in the background is still at.
+            turn = turns[-1] if self.chance.random() < 0.5 else self.chance.choice(turns)
+            results = judge.snapshot(self.place, judge.results_of(self.place, kept[turn]))
+            self.check(entrant, turn, results, range(len(self.sets)))
+            for each in kept.values():
+                judge.look(judge.results_of(self.place, each))
+        else:
+            judge.leave_arguments(self.sets, turns, SOME)
+        judge.leave_tools(self.tools)
         self.poison(entrant, kept)
+        self.latest = entrant
         return taken
+
+    def find_saboteur(self, turns: Sequence[int]) -> None:
+        """Who ran last is rejected where arguments are not as they were when its look at them was over."""
+        name = self.sets.spoiled(turns, SOME)
+        if name and self.latest is not None:
+            self.sets.restore()
+            self.latest.row.status, self.latest.row.reason = (
+                "rejected",
+                f"changed the argument '{name}' of others later",
+            )
+            self.spoiled = True
 
     def finish(self, entrant: Entrant) -> None:
         """What only all samples together can show."""
         row = entrant.row
         if self.place.device.asynchronous:
             judge.stay_on_stream(entrant.free_s, row.wall_s, row.host_s, row.samples_s, entrant.count)
+        judge.take_as_long_on_new_numbers(entrant.free_s, entrant.fresh)
         call_s = median(row.samples_s)
         judge.keep_below(row, call_s, self.roofline.beyond(row, call_s))
 
@@ -260,8 +282,3 @@ def measure(family: Family, case: Case, place: HostPlace, roofline: Roofline, se
         finally:
             with contextlib.suppress(Exception):  # the device may be gone, which was said
                 place.release()
-
-
-def left_out(case: Case, place: str, backend: str, reason: str) -> Row:
-    """Our row of a case that does not run."""
-    return row_of(case, contender="pylayers", ours=True, place=place, backend=backend, reason=reason)

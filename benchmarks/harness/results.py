@@ -69,6 +69,11 @@ def row_of(case: Case, **about: Any) -> Row:
     return Row(*facts, **{"by_wall": case.by_wall, **about})
 
 
+def left_out(case: Case, place: str, backend: str, reason: str) -> Row:
+    """Our row of a case that does not run."""
+    return row_of(case, contender="pylayers", ours=True, place=place, backend=backend, reason=reason)
+
+
 def finite(value: Any) -> Any:
     """JSON knows no NaN and no infinity: they become null."""
     if isinstance(value, float):

@@ -21,10 +21,11 @@ from pylayers.errors import expected
 from . import machine
 from .contract import Case, Family
 from .entrant import DeviceLost
-from .measure import Settings, left_out, measure
+from .measure import measure
 from .places import HostPlace
-from .results import HUNG, LOST, OUT_OF_TIME, SCHEMA, Record, Row, row_of
+from .results import HUNG, LOST, OUT_OF_TIME, SCHEMA, Record, Row, left_out, row_of
 from .roofline import Roofline
+from .settings import Settings
 
 LATE_S = 5.0  # after the deadline; a case that then still runs is ended
 Sink = Callable[[Record], None]

@@ -54,11 +54,14 @@ class Sets:
             for name, x in now.items():
                 bits.assign(x, kept[name])
 
-    def spoiled(self, turns: Iterable[int]) -> str:
-        """The name of an argument of these sets that a call had no business to change, "" where there is none."""
-        for turn in turns:
+    def spoiled(self, turns: Iterable[int], most: int = 0) -> str:
+        """The name of an argument of these sets that a call had no business to change, "" where there is none.
+
+        With `most` no more than about so many elements of each are looked at, another choice each time.
+        """
+        for turn in set(turns):
             for name, x in self.arrays[turn].items():
-                if name not in self.changed and not bits.equal(x, self._kept[turn][name]):
+                if name not in self.changed and not bits.equal(*bits.some(x, self._kept[turn][name], most)):
                     return name
         return ""
 
@@ -68,14 +71,6 @@ class Sets:
             bits.assign(self._kept[turn][name], x)
         for name, x in self.arrays[turn].items():
             bits.assign(x, self._kept[turn][name])
-
-    def rotate(self) -> None:
-        """Every set takes the numbers of the one before it; with a single set they are drawn anew."""
-        if len(self) == 1:
-            self.refill(0)
-            return
-        self._kept = [self._kept[-1], *self._kept[:-1]]
-        self.restore()
 
     def owns(self, x: Array) -> bool:
         """Whether an array lies in the memory of an argument."""

@@ -10,8 +10,8 @@ from .figures import Line, busy, flops
 COLUMNS = ("case", "contender", "where", "median", "p5 … p95", "rate", "of roofline", "ratio", "error (of bound)", "")
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 RATIO = (
-    "ratio: the peer's median over ours, with a 95 % bootstrap interval; above 1 ours is faster, a difference under "
-    "3 % is called equal; undecided where the interval holds 1 or other programs kept the machine busy"
+    "ratio: the peer's median over ours, with a 95 % bootstrap interval; above 1 ours is faster; equal where all of "
+    "the interval is within 3 %, undecided where it holds 1 or other programs kept the machine busy"
 )
 ROOFLINE = (
     "of roofline: the least time that the operations (or, beyond the cache, the bytes) take at the rates measured on "

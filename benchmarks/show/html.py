@@ -12,7 +12,7 @@ from .cells import COLUMNS, RATIO, ROOFLINE, cells, heading, quickest, summary
 from .figures import Line, lines
 
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff; margin: 2rem auto; max-width: 1380px;
+body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff; margin: 2rem auto; max-width: 1880px;
        padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: .3rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 .facts { color: #444; padding-left: 1.1rem; } .note { color: #555; font-size: .9rem; }
@@ -20,7 +20,8 @@ figure { margin: 1rem 0; } img { max-width: 100%; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; width: 100%; }
 th { text-align: left; color: #555; font-weight: 600; border-bottom: 2px solid #ccc; padding: .3rem .6rem; }
-td { padding: .22rem .6rem; vertical-align: top; white-space: nowrap; } td.why { white-space: normal; }
+td { padding: .22rem .6rem; vertical-align: top; white-space: nowrap; }
+td.why, td.name { white-space: normal; overflow-wrap: anywhere; } td.why { min-width: 9rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.first td { border-top: 1px solid #ddd; } tr.ours td { font-weight: 600; }
 tr.rejected td, tr.error td { color: #a02020; } tr.absent td, tr.unmeasured td { color: #888; }
@@ -63,7 +64,8 @@ def table_rows(found: Sequence[Line]) -> Iterable[str]:
 
 def cell(column: str, text: str, word: str) -> str:
     """A table cell."""
-    kind = "number" if column in NUMBERS else word if column == "ratio" else "why" if column == COLUMNS[-1] else ""
+    kinds = dict.fromkeys(NUMBERS, "number") | {"ratio": word, "case": "name", "contender": "name", COLUMNS[-1]: "why"}
+    kind = kinds.get(column, "")
     return f'<td class="{kind}">{escape(text)}</td>' if kind else f"<td>{escape(text)}</td>"
 
 
