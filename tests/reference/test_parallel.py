@@ -21,7 +21,8 @@ def _three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         (rows, "FLAT_PART"),
         (pool, "PART"),
         (conv, "MOST"),
-        (optimizer, "CHUNK"),
+        (conv, "MOST"),
+        (optimizer, "WORTH"),
     ):
         monkeypatch.setattr(module, name, 1000)
 

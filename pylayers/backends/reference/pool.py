@@ -114,15 +114,35 @@ def max_pool_forward(
     return y, indices
 
 
+def scatter(dy: Array, indices: Array, dx: Array) -> None:
+    """dx (N, C, *S), C-contiguous, = dy (N, C, *P) at `indices` of its planes, each found once, and 0 elsewhere."""
+    plane = math.prod(dx.shape[2:])
+    start = (np.arange(dx.shape[1]) * plane).reshape(-1, *[1] * (dx.ndim - 2))
+
+    def work(images: slice) -> None:
+        dx[images].fill(0)
+        for image, index, values in zip(dx[images], indices[images], dy[images], strict=True):
+            image.reshape(-1)[index + start] = values
+
+    run(work, parts(dx.shape[0], math.prod(dx.shape[1:]), PART))
+
+
 @operation()
 def max_pool_backward(
     dy: Array, indices: Array, x_shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Array:
+<<<<<<< HEAD
     """As `contract.Backend.max_pool_backward`: for each tap, the windows whose maximum it was."""
+=======
+    """As `contract.Backend.max_pool_backward`: by index, or for each tap the windows whose maximum it was."""
+>>>>>>> speed
     windows = axes(x_shape[2:], kernel, dy.shape[2:], stride, padding, dilation)
     strides = plane_strides(windows)
     disjoint = all(window.disjoint for window in windows)
     dx = arrays.empty_like(dy, x_shape)
+    if disjoint and dx.flags.c_contiguous and all(window.padding == 0 for window in windows):
+        scatter(dy, indices, dx)
+        return dx
     origin = origins(dy, windows)
 
     def work(images: slice) -> None:

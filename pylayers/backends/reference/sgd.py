@@ -16,10 +16,10 @@ def sgd_formula(
     """d = g + weight_decay p; m = momentum m + (1 - dampening) d (m = d at first); p -= lr (m or d + momentum m)."""
 
     def formula(scratch: Array, gradient: Array, parameter: Array, m: Array | None = None) -> None:
-        d, s = scratch
-        np.multiply(gradient, -1 if maximize else 1, out=d)
+        changed, s = scratch
+        d = np.negative(gradient, out=changed) if maximize else gradient
         if weight_decay:
-            d += np.multiply(parameter, weight_decay, out=s)
+            d = np.add(d, np.multiply(parameter, weight_decay, out=s), out=changed)
         if m is not None:
             if first:
                 m[...] = d
@@ -27,7 +27,7 @@ def sgd_formula(
                 m *= momentum
                 m += np.multiply(d, 1 - dampening, out=s)
             if nesterov:
-                d += np.multiply(m, momentum, out=s)
+                d = np.add(d, np.multiply(m, momentum, out=s), out=changed)
             else:
                 d = m
         parameter -= np.multiply(d, lr, out=s)
