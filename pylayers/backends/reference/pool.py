@@ -131,11 +131,7 @@ def scatter(dy: Array, indices: Array, dx: Array) -> None:
 def max_pool_backward(
     dy: Array, indices: Array, x_shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
 ) -> Array:
-<<<<<<< HEAD
-    """As `contract.Backend.max_pool_backward`: for each tap, the windows whose maximum it was."""
-=======
     """As `contract.Backend.max_pool_backward`: by index, or for each tap the windows whose maximum it was."""
->>>>>>> speed
     windows = axes(x_shape[2:], kernel, dy.shape[2:], stride, padding, dilation)
     strides = plane_strides(windows)
     disjoint = all(window.disjoint for window in windows)
