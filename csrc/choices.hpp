@@ -1,4 +1,4 @@
-// What was measured to be quickest for which product, sorted. Written by `python -m benchmarks.tune FAMILY --write`; it
+// What was measured to be quickest for which product, sorted. Written by `python -m evidence.tune FAMILY --write`; it
 // holds no row because nothing has been measured.
 #pragma once
 #include "csrc/variants.hpp"

@@ -18,12 +18,13 @@ from .steps import SECONDS, Step
 
 PTX = ("ptx", "ptx_matrix", "ptx_copy", "tensor_map", "ptx_im2col")
 SUITE = ("gemm", "attention", "conv", "softmax", "norm", "cross_entropy", "adam", "column_sum", "activation", "pool",
-         "dropout", "linear_ops", "linear_calls", "gemm_plan", "variants", "gemm_epilogue")  # fmt: skip
+         "dropout", "linear_ops", "linear_calls", "gemm_plan", "variants", "gemm_epilogue",
+         "sixteen_bits", "optim_steps")  # fmt: skip
 # Whose tests repeat what a few of their cases show; under a tool that slows kernels down, only the few are run.
 REPEATED = ("random", "thousand", "every_size", "hardest", "bound_on_reals", "non_negative", "identity", "one_hot")
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 SANITIZED = ("gemm", "attention", "conv", "norm", "softmax", "cross_entropy", "adam", "column_sum", "pool",
-             "activation", "dropout", "gemm_epilogue")  # fmt: skip
+             "activation", "dropout", "gemm_epilogue", "sixteen_bits")  # fmt: skip
 FIRST = ("gemm", "attention", "conv")  # of the families, by value; the others after them
 FAMILIES = sorted(family_names(), key=lambda name: (*FIRST, name).index(name))
 # The launchers, by the beginning of their names, whose kernels a family's figures rest on; all of them for the others.

@@ -141,6 +141,8 @@ CASES: dict[str, Case] = {
         lambda F, x, w, b: F.layer_norm(x, (3, 4), w, b, eps=1e-3), (N(2, 2, 3, 4), N(3, 4), N(3, 4))
     ),
     "layer_norm_plain": Case(lambda F, x: F.layer_norm(x, (6,)), (N(2, 3, 6),)),
+    "rms_norm": Case(lambda F, x, w: F.rms_norm(x, (5,), w), (N(3, 5), N(5))),
+    "rms_norm_two_axes": Case(lambda F, x, w: F.rms_norm(x, (4, 5), w, 1e-3), (N(3, 4, 5), N(4, 5))),
     "dropout_evaluation": Case(lambda F, x: F.dropout(x, 0.4, training=False) * 2, (N(3, 7),)),
     "dropout_all": Case(lambda F, x: F.dropout(x, 1.0) + x, (N(3, 7),)),
     "cross_entropy": Case(lambda F, x, t: F.cross_entropy(x * 5, t), (N(6, 4), Labels((6,), 4))),

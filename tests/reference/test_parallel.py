@@ -10,7 +10,7 @@ import pytest
 from oracle import reference
 
 from pylayers.backends.contract import AdamRates, SgdRates
-from pylayers.backends.reference import blas, conv, optimizer, parallel, pool, rows
+from pylayers.backends.reference import blas, conv, optimizer, parallel, pool, products, rows
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +23,7 @@ def _three_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         (conv, "MOST"),
         (conv, "MOST"),
         (optimizer, "WORTH"),
+        (products, "WORTH"),
     ):
         monkeypatch.setattr(module, name, 1000)
 
@@ -57,6 +58,10 @@ def everything() -> list[np.ndarray]:
         reference.dropout(x, 0.5, 1, 2),
         loss, dlogits, reference.cross_entropy_backward(loss, dlogits, np.ones(1, np.float32)),
         normal, mean_of_rows, rstd, *reference.layer_norm_backward(normal, logits, mean_of_rows, rstd, table[0]),
+        *(reference.gemm(a, a.T, rng.standard_normal(len(a)).astype(np.float32), "relu") for a in (logits, logits.T)),
+        reference.gemm(x[:, 0], x[:, 1], transpose_b=True),
+        *reference.attention_forward(x, x, x, None, 0.3, 0),
+        reference.column_sum(y.reshape(9, 4, -1)),
         *(reference.softmax_forward(logits, log) for log in (False, True)),
         *(reference.softmax_backward(logits, normal, log) for log in (False, True)),
     ]  # fmt: skip

@@ -7,11 +7,19 @@ import numpy as np
 from pylayers import arrays
 from pylayers.backends.contract import Array
 from pylayers.backends.reference.precision import operation
+from pylayers.backends.reference.products import matmul
+
+
+def product(a: Array, b: Array) -> Array:
+    """a (b, h, m, k) @ b (b, h, k, n) -> (b, h, m, n)."""
+    y = np.empty((*a.shape[:-1], b.shape[-1]), a.dtype)
+    matmul(a, b, y)
+    return y
 
 
 def scores(q: Array, k: Array, mask: Array | None, scale: float, diagonal: int | None) -> Array:
     """scale q k^T + mask (b, h, s, t), -inf where a query does not see a key."""
-    x = np.matmul(q, np.swapaxes(k, -1, -2))
+    x = product(q, np.swapaxes(k, -1, -2))
     x *= scale
     if mask is not None:
         x += mask
@@ -30,7 +38,7 @@ def finite_or_zero(x: Array) -> Array:
 def seen_product(weights: Array, hidden: Array, x: Array) -> Array:
     """weights @ x, where what is hidden counts nothing even if x is not finite there."""
     if np.isfinite(x).all():
-        return np.matmul(weights, x)
+        return product(weights, x)
     return np.where(hidden[..., None], 0, weights[..., None] * x[..., None, :, :]).sum(axis=-2)
 
 
@@ -75,7 +83,7 @@ def attention_backward(
     p -= finite_or_zero(lse)[..., None]
     np.exp(p, out=p)
     dv = seen_product(np.swapaxes(p, -1, -2), np.swapaxes(hidden, -1, -2), do)
-    ds = np.matmul(do, np.swapaxes(v, -1, -2))
+    ds = product(do, np.swapaxes(v, -1, -2))
     ds -= (do * o).sum(axis=-1, keepdims=True)
     ds *= p
     ds *= scale

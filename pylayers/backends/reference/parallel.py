@@ -74,7 +74,8 @@ def run(work: Callable[[slice], None], parts: Iterable[slice]) -> None:
             drain()
         finally:
             for future in pending:
-                future.result()
+                if not future.cancel():  # a thread that has not begun by now has nothing left to do
+                    future.result()
 
 
 def parts(count: int, size: int, most: int) -> Iterator[slice]:

@@ -10,7 +10,7 @@ from pylayers.backends.contract import Array
 from pylayers.backends.reference import blas
 from pylayers.backends.reference.parallel import parts, run
 
-WORTH = 1 << 23  # multiplications that one thread alone does in less time than it takes to share them
+WORTH = 1 << 24  # multiplications: a quarter of a millisecond, which sharing them must be worth
 # BLAS copies what all pieces have in common anew for each: shorter ones would spend a tenth of their time on it.
 SHORTEST, SHARED = 64, 512  # rows or columns: two pieces of at least 64, more of at least 512
 
