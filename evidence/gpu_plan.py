@@ -38,6 +38,7 @@ TINY = 4  # tests of a file, in a rehearsal
 
 
 FIGURES = 0.35  # of the whole time is kept for benchmarks, however long tests take
+BUILD_CORE_S, BUILD_SHARE = 1200.0, 0.6  # what nvcc takes of one core; of the whole time at most
 TEST_S = 60.0  # a test on a GPU that takes longer hangs
 
 
@@ -89,13 +90,16 @@ def build(device: str, seconds: float) -> Phase:
                  "--no-build-isolation", "-e", ".")  # fmt: skip
     no_compiler = "" if shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists() else "there is no nvcc"
     stage = python("-m", "evidence.gpu_stages")
+    estimate = BUILD_CORE_S / (os.cpu_count() or 1)
+    too_slow = f"would take about {estimate:.0f} s here" if estimate > BUILD_SHARE * seconds else ""
     no_gpu = "needs a GPU" if device == "emulated" else no_compiler
     steps = [
-        Step("editable build", "build", pip, seconds, {"MAX_JOBS": cores}, impossible=no_compiler),
+        Step("editable build", "build", pip, seconds, {"MAX_JOBS": cores},
+             impossible=no_compiler or (too_slow if device == "emulated" else "")),
         Step("emulator", "build", (*stage, "emulator"), seconds),
         Step("instructions", "build", (*stage, "instructions"), seconds, impossible=no_gpu),
-    ]
-    return Phase("build", 3, 0.6, steps)
+    ]  # fmt: skip
+    return Phase("build", 3, BUILD_SHARE, steps)
 
 
 def pytest(

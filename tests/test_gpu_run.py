@@ -207,7 +207,8 @@ def test_an_interrupted_run_keeps_what_it_has(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 1
     records = {r["name"]: r for r in read(tmp_path / gpu_run.OUTPUT).of("test")}
-    assert records["quick"]["status"] == "passed" and records["slow"]["status"] == "failed"
+    assert records["quick"]["status"] == "passed"
+    assert (records["slow"]["status"], records["slow"]["reason"]) == ("failed", "interrupted")
     assert (records["never"]["status"], records["never"]["reason"]) == ("not run", "interrupted")
 
 
@@ -226,6 +227,18 @@ def test_the_plan_holds_every_test_of_kernels() -> None:
     only_emulated = {"gemm_huge", "mutants"}
     assert len(files) > 5 and files - only_emulated <= set(gpu_plan.SUITE)
     assert all(path.exists() for _, path in gpu_plan.test_files([*gpu_plan.PTX, *gpu_plan.SUITE, *gpu_plan.SANITIZED]))
+
+
+@pytest.mark.parametrize(("cores", "builds"), [(2, False), (16, True)])
+def test_a_rehearsal_does_not_begin_what_it_cannot_end(
+    cores: int, builds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build that is killed leaves no installation to rehearse with."""
+    monkeypatch.setattr(gpu_plan.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(gpu_plan.shutil, "which", lambda name: name)
+    step = next(s for s in gpu_plan.build("emulated", 540).steps if s.name == "editable build")
+    assert step.impossible == ("" if builds else "would take about 600 s here")
+    assert not gpu_plan.build("cuda", 540).steps[0].impossible  # nothing runs without it there
 
 
 def test_a_rehearsal_needs_no_gpu_and_claims_none() -> None:
