@@ -179,7 +179,11 @@ void access(Origin const& origin, void const* address, int bytes, race::Access k
     auto const p = static_cast<std::byte const*>(address);
     Block& block = *current->block;
     Block* const owner = block.shared.holds(p) ? &block : group->holding(p);
-    if (!owner && (current->fiber.on_stack(p) || (p >= params && p < params + params_bytes))) return;
+    // What is about to overflow the stack faults by itself: a page of cells for it would be allocated on that very
+    // stack.
+    if (!owner &&
+        (current->fiber.on_stack(p) || current->fiber.on_guard(p) || (p >= params && p < params + params_bytes)))
+        return;
     bool const is_site = origin.place & kSite;
     Access const now{uint32_t(block.cluster->first), origin.time, uint32_t(origin.place),
                      origin.actor | (is_site ? kPlaceIsSite : 0)};
