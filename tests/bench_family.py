@@ -12,7 +12,7 @@ import numpy as np
 from bench_package import module
 from simulated_device import FixedRoofline, later
 
-family, measure = module("harness.contract"), module("harness.measure")
+family, measure, results = (module(f"harness.{name}") for name in ("contract", "measure", "results"))
 SETTINGS = measure.Settings(rounds=5, fewest_rounds=5, sample_s=2e-4, case_s=60.0)
 M, N, K = 24, 20, 512
 CALL_S = 30e-6  # of the simulated kernel
@@ -21,6 +21,19 @@ PERF_COUNTER = time.perf_counter
 FLOP, BYTES = 2 * M * N * K, 4 * (M * K + K * N + M * N)
 CASE = family.Case("product", f"float32 {M}x{N}x{K}", "small", "float32", FLOP, BYTES, {}, quick=True)
 Prepare = Callable[[Any], Callable[[dict[str, np.ndarray]], Callable[[], Sequence[np.ndarray]]]]
+
+
+def row(name: str, seconds: float, **about: Any) -> Any:
+    """Five samples around so many seconds."""
+    case = about.pop("case", CASE)
+    known = {"place": "cpu", "backend": "reference", "status": "measured", "cold": True, "error": 1e-6}
+    found = results.row_of(case, **({"contender": name, "ours": name == "pylayers"} | known | about))
+    found.samples_s = found.wall_s = found.host_s = [seconds * (1 + 0.001 * step) for step in (-2, -1, 0, 1, 2)]
+    return found
+
+
+ROOFLINE = {"kind": "roofline", "place": "cpu", "copy_bytes_per_s": 1e10, "read_bytes_per_s": 2e10,
+            "flop_per_s": {"float32": 1e11, "float64": 0.0}, "how": "made up"}  # fmt: skip
 
 
 def product(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:

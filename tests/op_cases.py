@@ -30,6 +30,7 @@ class Draw:
 
 IMAGE = (1, 1), ((1, 1), (1, 1)), (1, 1), 1
 WINDOW = (2, 2), (2, 2), (0, 0), (1, 1)
+FIRST_PIXELS = np.tile(16 * np.arange(4)[:, None] + 2 * np.arange(4), (2, 3, 1, 1))  # of each window of 8 x 8
 TENSORS = [Draw(f"tensor {n}")(n) for n in (3, 0, 5000)]
 
 
@@ -60,7 +61,7 @@ CASES: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "conv_input_gradient": lambda d: (d(2, 4, 9, 9), d(4, 3, 3, 3), (2, 3, 9, 9), *IMAGE),
     "conv_weight_gradient": lambda d: (d(8, 4, 20, 20), d(8, 3, 20, 20), (4, 3, 3, 3), *IMAGE),
     "max_pool_forward": lambda d: (d(2, 3, 8, 8), *WINDOW, (4, 4)),
-    "max_pool_backward": lambda d: (d(2, 3, 4, 4), np.zeros((2, 3, 4, 4), np.int64), (2, 3, 8, 8), *WINDOW),
+    "max_pool_backward": lambda d: (d(2, 3, 4, 4), FIRST_PIXELS, (2, 3, 8, 8), *WINDOW),
     "activation_forward": lambda d: (d(3, 1000), "gelu"),
     "activation_backward": lambda d: (d(3, 1000), d(3, 1000), "gelu"),
     "softmax_forward": lambda d: (d(40, 5), False),

@@ -107,5 +107,5 @@ def test_a_product_with_a_long_k_has_a_workspace(gpu: fake_cuda.FakeCuda) -> Non
     gpu.allocations.clear()
     call(gpu, "gemm/long", device=1)
     assert [(dtype, device) for _, dtype, device in gpu.allocations] == [
-        ("float32", 1), ("bfloat16", 1), ("uint8", 1)
+        ("bfloat16", 1), ("float32", 1), ("uint8", 1)
     ]  # fmt: skip

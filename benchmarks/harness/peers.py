@@ -9,6 +9,7 @@ from typing import Any
 
 import pylayers
 from pylayers.backends.contract import OPS
+from pylayers.backends.contract.op import FLOAT32
 from pylayers.context import backend
 
 from .contract import Absent, Array, Arrays, Call, Case, Contender, Place
@@ -71,7 +72,7 @@ def ours(
     name: str = "pylayers",
 ) -> Entry:
     """Ours on the backend of the place, if the kernels of the op take the dtype; the reference takes every one."""
-    known = OPS[op].kernels
+    known = OPS[op].kernels if op in OPS else FLOAT32  # a whole step takes what all its ops take
     if place.backend != "reference" and dtype not in known:
         return Absent(name, f"{op} has no kernel for {dtype} yet; there is {', '.join(known)}", ours=True)
 
