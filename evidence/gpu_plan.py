@@ -118,7 +118,7 @@ def pytest(
 
 def ptx(device: str) -> Phase:
     """Instructions on the chip against the emulator."""
-    compared = below("kernels/core", "tests/ptx", "tests/emulator")
+    compared = below("kernels/core", "tests/ptx", "emulator")
     steps = [pytest(name, path, "ptx", device, 150, compared) for name, path in test_files(PTX)]
     return Phase("ptx", 4, 0.25, steps, FIGURES)
 

@@ -13,7 +13,7 @@ from evidence import gpu_plan, gpu_run, sources
 
 pytestmark = pytest.mark.slow
 
-ROOMS = ("benchmarks", "evidence", "kernels/core", "pylayers", "tests")
+ROOMS = ("benchmarks", "evidence", "kernels/core", "pylayers", "tests", "emulator")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_what_decides_a_verdict_changes_the_hash(file: str, stale: set[str], fre
         ("pylayers/backends/reference/norm.py", {"suite norm", "memcheck norm"}, set()),
         ("pylayers/nn/linear.py", {"bench step", "bench calls"}, {"suite norm", "suite gemm"}),
         ("evidence/steps.py", {"suite norm", "bench gemm", "ptx ptx", "memcheck norm"}, set()),
-        ("tests/emulator/number.hpp", {"ptx ptx"}, {"suite norm", "bench gemm"}),
+        ("emulator/number.hpp", {"ptx ptx"}, {"suite norm", "bench gemm"}),
         ("kernels/core/ptx.cuh", {"ptx ptx"}, {"suite norm"}),
         ("benchmarks/show/cells.py", set(), {"bench gemm", "suite norm"}),
     ],

@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
-import importlib
-
 from pylayers.backends.contract import OPS
+from pylayers.backends.reference import (
+    activation,
+    adam,
+    attention,
+    column_sum,
+    conv,
+    cross_entropy,
+    dropout,
+    gemm,
+    gradient_norm,
+    norm,
+    pool,
+    sgd,
+    softmax,
+)
+
+# Named one by one, so that what reads imports sees what a result of the reference rests on.
+MODULES = (
+    activation,
+    adam,
+    attention,
+    column_sum,
+    conv,
+    cross_entropy,
+    dropout,
+    gemm,
+    gradient_norm,
+    norm,
+    pool,
+    sgd,
+    softmax,
+)
 
 
 class Reference:
@@ -13,9 +43,9 @@ class Reference:
     name = "reference"
 
     def __init__(self) -> None:
+        families = {module.__name__.rpartition(".")[2]: module for module in MODULES}
         for op in OPS.values():
-            module = importlib.import_module(f"{__name__}.{op.family}")
-            setattr(self, op.name, getattr(module, op.name))
+            setattr(self, op.name, getattr(families[op.family], op.name))
 
     def __repr__(self) -> str:
         return "Reference()"
