@@ -16,7 +16,7 @@
 #define ROLLED
 
 namespace pylayers {
-// Which of the planted bugs of tests/mutants.py acts; 0: none.
+// Which of the planted bugs of tests/support/mutants.py acts; 0: none.
 extern int active_mutant;
 }  // namespace pylayers
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# keep_log.sh LOG COMMAND...: runs the command, shows its messages and keeps them in LOG for tests/test_build.py.
+# keep_log.sh LOG COMMAND...: runs the command, shows its messages and keeps them in LOG for tests/house/test_build.py.
 log=$1
 shift
 "$@" >"$log.part" 2>&1

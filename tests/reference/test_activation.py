@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from oracle import reference
-from reference.checks import assert_near, numeric_gradient, stridings
+from reference_checks import assert_near, numeric_gradient, stridings
 
 NAMES = ["relu", "sigmoid", "tanh", "gelu", "gelu_tanh", "silu"]
 SAVES_Y = {"relu", "sigmoid", "tanh"}

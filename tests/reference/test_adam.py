@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from oracle import reference
-from reference.checks import assert_near, counters, stridings, writable
+from reference_checks import assert_near, counters, stridings, writable
 
 from pylayers.backends.contract import AdamRates
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracle import reference
-from reference.checks import assert_near, numeric_gradient
+from reference_checks import assert_near, numeric_gradient
 
 
 def operands(rng: np.random.Generator, s: int = 3, t: int = 4, d: int = 5, e: int = 2) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import reference
-from reference.checks import assert_near, numeric_gradient, stridings
+from reference_checks import assert_near, numeric_gradient, stridings
 
 from pylayers.backends.reference import conv as conv_module
 

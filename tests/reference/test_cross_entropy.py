@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from oracle import reference
-from reference.checks import assert_near, numeric_gradient, stridings
+from reference_checks import assert_near, numeric_gradient, stridings
 
 KINDS = ["logits", "log_probabilities", "probabilities"]
 REDUCTIONS = ["none", "mean", "sum"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracle import reference
-from reference.checks import stridings
+from reference_checks import stridings
 
 from pylayers.backends.reference.dropout import philox, words
 

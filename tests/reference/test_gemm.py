@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from oracle import reference
-from reference.checks import assert_near, stridings
+from reference_checks import assert_near, stridings
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 import pylayers
 from pylayers import info
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SLOW_TO_IMPORT = ("cupy", "keras", "matplotlib", "rich", "scipy.special", "sklearn", "torch", "typer")
 BACKENDS = ("backend reference", "backend emulated", "backend cuda")
 ROWS = ("version", *BACKENDS, "GPU", "driver", "architectures", "precision", "build")

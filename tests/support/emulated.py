@@ -28,7 +28,7 @@ Kind = Literal["plain", "race", "asan"]
 Order = Literal["forward", "reverse", "random", "priority"]
 Copies = Literal["early", "late", "mixed"]
 ORDERS: tuple[Order, ...] = ("forward", "reverse", "random", "priority")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = mmap.PAGESIZE
 POISON = 0xFF  # a NaN in every float type, -1 in every signed integer
 

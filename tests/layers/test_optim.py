@@ -15,7 +15,7 @@ import pylayers.optim as optim
 from pylayers import nn
 from pylayers.autograd import Tensor
 
-GOLDENS = Path(__file__).parent / "goldens"
+GOLDENS = Path(__file__).parents[1] / "support/goldens"
 
 
 def run(kind: str, options: dict[str, Any], dtype: str = "float64") -> list[np.ndarray]:

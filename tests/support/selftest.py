@@ -113,5 +113,5 @@ def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def python_path() -> dict[str, str]:
     """Where such a process finds the modules of the tests."""
-    paths = [str(emulated.ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(emulated.ROOT / "tests/support"), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

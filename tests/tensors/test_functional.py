@@ -14,7 +14,7 @@ import pylayers
 import pylayers.nn.functional as F
 from pylayers.autograd import Tensor
 
-GOLDENS = Path(__file__).parent / "goldens"
+GOLDENS = Path(__file__).parents[1] / "support/goldens"
 FLOAT32 = 1e-5  # of the larger of 1 and the largest element
 FLOAT64 = 1e-10
 

@@ -1,4 +1,4 @@
-"""Writes torch's results for every case: ``python tests/goldens/make_goldens.py`` where torch is installed.
+"""Writes torch's results for every case: ``python tests/support/goldens/make_goldens.py`` where torch is installed.
 
 functional.npz: float64 inputs x0, x1, ..., cotangent dy, result y, gradients d0, d1, ... of each case of cases.py.
 optimizers.npz: the parameters after 100 steps of each optimizer of optimizers.py.

@@ -91,13 +91,13 @@ def test_so_does_what_stands_behind_it(file: str, stale: set[str], fresh: set[st
 
 def test_modules_are_found_where_the_tests_find_them(tree: Path) -> None:
     """Files may move into other rooms: pyproject says where modules are looked for."""
-    room = tree / "tests/support"
-    room.mkdir(exist_ok=True)
+    room = tree / "tests/another"
+    room.mkdir()
     here = below(tree, "bounds.py")
     here.rename(room / "bounds.py")
     project = tree / "pyproject.toml"
     text = project.read_text()
-    project.write_text(text.replace('pythonpath = ["tests"', 'pythonpath = ["tests/support", "tests"'))
+    project.write_text(text.replace('pythonpath = ["tests/support"', 'pythonpath = ["tests/another", "tests/support"'))
     assert room / "bounds.py" in sources.closure([below(tree, "test_norm.py")], tree)
 
 

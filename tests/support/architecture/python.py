@@ -106,7 +106,7 @@ def imports_point_downward(tree: Tree) -> Iterator[str]:
     for path, module in modules(tree, "pylayers", "benchmarks", "evidence"):
         room = room_of(path)
         if room not in LEVEL:
-            yield f"{path}: the room {room} has no level in tests/architecture/python.py"
+            yield f"{path}: the room {room} has no level in tests/support/architecture/python.py"
             continue
         for line, other in imported_rooms(path, module, rooms - {"__init__"}):
             facade = other == "__init__" and room == "info"  # only to see where the package lies
@@ -223,7 +223,7 @@ def foreign_code(node: ast.AST) -> Iterator[str]:
 @RULES.rule({"pylayers/nn/linear.py": "# TODO\n"}, {"kernels/gemm.cuh": "// FIXME later\n"})
 def no_notes_to_self(tree: Tree) -> Iterator[str]:
     for path, text in tree.items():
-        if path.startswith("tests/architecture/"):
+        if path.startswith("tests/support/architecture/"):
             continue
         for number, line in enumerate(text.splitlines(), 1):
             if re.search(r"\b(TODO|FIXME|XXX|HACK)\b(?!.*#\d)", line):

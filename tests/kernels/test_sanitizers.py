@@ -10,7 +10,7 @@ from pathlib import Path
 import emulated
 import pytest
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent  # tests/kernels
 FAMILIES = [
     "gemm",
     "gemm_epilogue",
@@ -50,5 +50,5 @@ def test_kernels_are_clean(kind: str) -> None:
         "-k",
         CHOSEN,
     ]
-    done = subprocess.run([*command, *files], env=environment, cwd=HERE.parent, capture_output=True, text=True)
+    done = subprocess.run([*command, *files], env=environment, cwd=HERE.parents[1], capture_output=True, text=True)
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-6000:] + done.stderr[-6000:]

@@ -12,7 +12,7 @@ import pytest
 
 from pylayers.backends.contract import OPS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT))  # the checkout's: what it writes is the checkout's README
 
 from evidence import optable, report, summary  # noqa: E402

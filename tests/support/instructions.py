@@ -19,7 +19,7 @@ import emulated
 import numpy as np
 import pytest
 
-SOURCE = Path(__file__).parent / "ptx"
+SOURCE = Path(__file__).parents[1] / "ptx"
 SCHEDULES: list[tuple[emulated.Order, int]] = [("forward", 0), ("reverse", 0), ("random", 1), ("priority", 2)]
 
 

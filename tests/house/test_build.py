@@ -21,7 +21,7 @@ import pytest
 
 from pylayers import info
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # Without a kernel of their own.
 HOST_ONLY = {
     "choices",

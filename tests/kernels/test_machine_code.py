@@ -17,7 +17,7 @@ from pylayers import backends
 
 pytestmark = pytest.mark.slow  # half a minute of disassembling
 
-SNAPSHOTS = Path(__file__).parent / "snapshots"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 BUDGETS = {"Gemm": 96, "Attention": 96, "Conv": 64}  # entries of one architecture, by family
 
 # What stands in the machine code of a kernel whose name matches, and what must not.

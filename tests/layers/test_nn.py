@@ -16,7 +16,7 @@ import pylayers.nn.functional as F
 import pylayers.optim as optim
 from pylayers.autograd import Tensor
 
-GOLDENS = Path(__file__).parent / "goldens"
+GOLDENS = Path(__file__).parents[1] / "support/goldens"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from architecture import RULES, Rule, read_tree
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

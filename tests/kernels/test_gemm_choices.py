@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from test_gemm_plan import A100, H200, MODULE, untouched
 
-HEADER = Path(__file__).parents[1] / "csrc" / "choices.hpp"
+HEADER = Path(__file__).parents[2] / "csrc" / "choices.hpp"
 
 
 class Measured(NamedTuple):
