@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
-from pylayers._record import Array, Edge, Record, applied, increment_version
-from pylayers._tensor import Tensor
-from pylayers.accumulate import accumulate, run_hooks
 from pylayers.errors import expected
-from pylayers.function import Function
-from pylayers.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from pylayers.operations.array import as_operand, sum_to
+from pylayers.tape.accumulate import accumulate, run_hooks
+from pylayers.tape.function import Function
+from pylayers.tape.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from pylayers.tape.record import Array, Edge, Record, applied, increment_version
+from pylayers.tape.tensor import Tensor
 
 __all__ = [
     "Function", "Record", "Tensor", "applied", "backward", "enable_grad", "increment_version", "is_grad_enabled",

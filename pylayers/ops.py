@@ -1,12 +1,12 @@
 """Every operation on plain arrays, forward and backward: NumPy, CuPy, torch and whatever speaks DLPack.
 
-The results are of the caller's kind (`pylayers.exchange`); what an operation means stands in its module of
+The results are of the caller's kind (`pylayers.arrays.exchange`); what an operation means stands in its module of
 `pylayers.operations`.
 """
 
 from __future__ import annotations
 
-from pylayers.exchange import open_to_all as _open
+from pylayers.arrays.exchange import open_to_all as _open
 from pylayers.operations import (
     activation as _activation,
 )

@@ -10,8 +10,8 @@ import numpy as np
 
 from pylayers import dtypes
 from pylayers.arrays import cupy_library
+from pylayers.arrays.torch_tensors import BITS, is_tensor, numpy_dtypes, torch_dtype
 from pylayers.backends.sizes import EIGHT_BITS
-from pylayers.torch_arrays import BITS, is_tensor, numpy_dtypes, torch_dtype
 
 from .contract import Array
 from .places import HostPlace

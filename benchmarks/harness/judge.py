@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
-from pylayers.torch_arrays import is_tensor
+from pylayers.arrays.torch_tensors import is_tensor
 
 from . import bits
 from .contract import Array, Deviation

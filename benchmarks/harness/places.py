@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from pylayers import dtypes
+from pylayers.arrays.torch_tensors import BITS, host_view, is_tensor, torch_dtype
 from pylayers.context import backend as run_on
-from pylayers.torch_arrays import BITS, host_view, is_tensor, torch_dtype
 from pylayers.train.device import place as placement
 
 from .contract import Array

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pylayers.arrays.torch_tensors import torch_dtype
 from pylayers.dtypes import DTYPES
-from pylayers.torch_arrays import torch_dtype
 
 from . import bits
 from .contract import Array, Deviation, Place

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays, dtypes
+from pylayers.arrays.exchange import entered
+from pylayers.arrays.torch_tensors import TorchArray
 from pylayers.errors import expected
-from pylayers.exchange import entered
-from pylayers.torch_arrays import TorchArray
 
 Array = Any
 

@@ -8,7 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from pylayers import arrays, host_memory
+from pylayers import arrays
+from pylayers.arrays import host_memory
 
 LARGE = (host_memory.SMALLEST // 4, 2)
 

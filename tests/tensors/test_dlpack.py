@@ -14,7 +14,8 @@ from oracle import reference
 
 import pylayers
 import pylayers.nn.functional as F
-from pylayers import exchange, ops
+from pylayers import ops
+from pylayers.arrays import exchange
 from pylayers.backends.contract import SgdRates
 
 HOST, CUDA = (1, 0), (2, 1)  # DLPack's device type and number

@@ -204,13 +204,13 @@ def test_threads_build_their_own_graphs() -> None:
 
 def test_threads_lose_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backward passes in several threads into one parameter: each looks at `grad` when the others are done with it."""
-    looked = sys.modules["pylayers.accumulate"]._is_unshared
+    looked = sys.modules["pylayers.tape.accumulate"]._is_unshared
 
     def slowly(held: list[Any]) -> bool:
         time.sleep(0.01)
         return looked(held)
 
-    monkeypatch.setattr("pylayers.accumulate._is_unshared", slowly)
+    monkeypatch.setattr("pylayers.tape.accumulate._is_unshared", slowly)
     weight, workers = pylayers.zeros(8, requires_grad=True), 4
     start = threading.Barrier(workers)
 

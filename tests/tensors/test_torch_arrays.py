@@ -17,17 +17,18 @@ from subject import map_arrays
 
 import pylayers
 import pylayers.nn.functional as F
-from pylayers import arrays, ops, torch_arrays
+from pylayers import arrays, ops
+from pylayers.arrays import torch_tensors
+from pylayers.arrays.torch_tensors import TorchArray
 from pylayers.backends.contract import SgdRates
-from pylayers.torch_arrays import TorchArray
 
 torch = pytest.importorskip("torch")
 
 
 def tensor(x: np.ndarray) -> Any:
     """A copy in torch's own memory, with the strides of x."""
-    made = torch.empty_strided(x.shape, [s // x.itemsize for s in x.strides], dtype=torch_arrays.torch_dtype(x.dtype))
-    torch_arrays.host_view(made)[...] = x
+    made = torch.empty_strided(x.shape, [s // x.itemsize for s in x.strides], dtype=torch_tensors.torch_dtype(x.dtype))
+    torch_tensors.host_view(made)[...] = x
     return made
 
 
@@ -66,7 +67,7 @@ def test_host_tensors_in_tensors_out(name: str) -> None:
     assert len(found) == len(expected)
     assert all(type(y) is torch.Tensor for y in found)
     for y, other in zip(found + leaves(given), expected + leaves(args), strict=True):
-        assert y.dtype == torch_arrays.torch_dtype(other.dtype)
+        assert y.dtype == torch_tensors.torch_dtype(other.dtype)
         np.testing.assert_array_equal(y.numpy(), other)
 
 
@@ -105,8 +106,8 @@ def test_floating_dtypes(rng: np.random.Generator, name: str) -> None:
     x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((3, 4), (5, 4), (5,)))
     y = ops.linear(tensor(x), tensor(w), tensor(b))
     assert y.dtype == getattr(torch, name)
-    np.testing.assert_array_equal(torch_arrays.host_view(y), ops.linear(x, w, b))
-    assert torch_arrays.host_view(y.T).strides == ops.linear(x, w, b).T.strides
+    np.testing.assert_array_equal(torch_tensors.host_view(y), ops.linear(x, w, b))
+    assert torch_tensors.host_view(y.T).strides == ops.linear(x, w, b).T.strides
 
 
 @pytest.mark.parametrize("name", ["int64", "int32", "uint8", "int8", "int16"])
@@ -123,9 +124,9 @@ def test_integers_and_bool(name: str) -> None:
 
 def test_float8_keeps_its_bits() -> None:
     x = torch.tensor([0.5, -1.0, 240.0]).to(torch.float8_e4m3fn)
-    view = torch_arrays.host_view(x)
+    view = torch_tensors.host_view(x)
     assert view.dtype == ml_dtypes.float8_e4m3fn and view.tolist() == [0.5, -1.0, 240.0]
-    back = torch_arrays.host_tensor(view)
+    back = torch_tensors.host_tensor(view)
     assert back.dtype == x.dtype and back.data_ptr() == x.data_ptr()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pylayers import arrays
-from pylayers._history import begin
-from pylayers._record import Record, applied
-from pylayers._tensor import Tensor
 from pylayers.errors import expected
-from pylayers.grad_mode import no_grad
+from pylayers.tape.grad_mode import no_grad
+from pylayers.tape.history import begin
+from pylayers.tape.record import Record, applied
+from pylayers.tape.tensor import Tensor
 
 Array = Any
 

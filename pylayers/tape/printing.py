@@ -10,7 +10,7 @@ import numpy as np
 from pylayers import dtypes
 
 if TYPE_CHECKING:
-    from pylayers._tensor import Tensor
+    from pylayers.tape.tensor import Tensor
 
 THRESHOLD = 1000  # more elements than this are summarised
 EDGE = 3  # elements shown at each end of a summarised axis

@@ -9,8 +9,8 @@ import numpy as np
 from pylayers import arrays
 
 if TYPE_CHECKING:
-    from pylayers._record import Record
-    from pylayers._tensor import Tensor
+    from pylayers.tape.record import Record
+    from pylayers.tape.tensor import Tensor
 
 Array = Any
 DETACHED = -1  # the history of a tensor that has none to go stale

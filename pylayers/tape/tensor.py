@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pylayers import arrays, devices, dtypes
-from pylayers._history import DETACHED, Version, begin
 from pylayers.errors import expected
+from pylayers.tape.history import DETACHED, Version, begin
 
 if TYPE_CHECKING:
-    from pylayers._record import Record
+    from pylayers.tape.record import Record
 
 Array = Any
 Hook = Callable[["Tensor"], "Tensor | None"]
@@ -295,6 +295,6 @@ class Tensor:
         return format(self.item(), spec) if self.array.ndim == 0 else object.__format__(self, spec)
 
     def __repr__(self) -> str:
-        from pylayers.printing import tensor_repr
+        from pylayers.tape.printing import tensor_repr
 
         return tensor_repr(self)

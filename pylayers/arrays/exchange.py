@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from pylayers import arrays, host_memory, torch_arrays
+from pylayers import arrays
+from pylayers.arrays import host_memory, torch_tensors
 from pylayers.errors import expected
 
 Array = Any
@@ -32,11 +33,11 @@ def entered(op: str, x: Any) -> tuple[Any, Back | None]:
 
     TypeError for a torch tensor that requires grad, whose history would be lost, and for what DLPack cannot carry.
     """
-    if torch_arrays.is_tensor(x):
-        torch_arrays.check(op, x)
+    if torch_tensors.is_tensor(x):
+        torch_tensors.check(op, x)
         if x.device.type == "cpu":
-            return torch_arrays.host_view(x), torch_arrays.host_tensor
-        return torch_arrays.TorchArray(x), torch_arrays.unwrapped
+            return torch_tensors.host_view(x), torch_tensors.host_tensor
+        return torch_tensors.TorchArray(x), torch_tensors.unwrapped
     if type(x).__module__.startswith("pylayers."):  # a Tensor belongs to functional
         return x, None
     if hasattr(x, "__dlpack__") and hasattr(x, "__dlpack_device__"):
@@ -86,7 +87,7 @@ def open_to_all(function: F, changes: frozenset[str] = frozenset()) -> F:
         result = _exchange(function, args, kwargs)
         if changes and "torch" in sys.modules:
             given = inspect.signature(function).bind(*args, **kwargs).arguments
-            torch_arrays.note_changes([given[name] for name in changes if name in given])
+            torch_tensors.note_changes([given[name] for name in changes if name in given])
         return result
 
     return cast(F, run)
@@ -117,7 +118,7 @@ def _exchange(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
         names = " and ".join(sorted(kind.__name__ for kind in others))
         raise expected(function.__name__, "x", "GPU arrays of one library, which has one stream", names,
                        error=TypeError)  # fmt: skip
-    with host_memory.allocated_by(torch_arrays.host_empty if backs[0] is torch_arrays.host_tensor else None):
+    with host_memory.allocated_by(torch_tensors.host_empty if backs[0] is torch_tensors.host_tensor else None):
         result = function(*args, **kwargs)
     return _each(lambda y: backs[0](y) if arrays.is_array(y) else y, result)
 

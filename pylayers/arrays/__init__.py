@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pylayers import dtypes, host_memory
+from pylayers import dtypes
+from pylayers.arrays import host_memory
 from pylayers.errors import expected
 
 Array = Any

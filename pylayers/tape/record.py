@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pylayers import dtypes
-from pylayers._history import DETACHED, Version, begin, root_of, seen
-from pylayers._tensor import Hook, Tensor
 from pylayers.context import grad_enabled
 from pylayers.operations.array import PLAIN, as_operand
+from pylayers.tape.history import DETACHED, Version, begin, root_of, seen
+from pylayers.tape.tensor import Hook, Tensor
 
 Array = Any
 # To whom, which output, its shape and dtype; a leaf tells its own.

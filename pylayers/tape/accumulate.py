@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from pylayers import arrays
-from pylayers._tensor import Hook, Tensor
 from pylayers.errors import expected
+from pylayers.tape.tensor import Hook, Tensor
 
 Array = Any
 # Backward passes may run in several threads into one parameter; reentrant, for the garbage collector may run another.
