@@ -162,6 +162,7 @@ def softmax(on: Subject) -> None:
         x, dy = (30 * rng().standard_normal(shape).astype(np.float32) for _ in range(2))
         for log in (False, True):
             test_softmax.check(on, x, dy, log)
+            test_softmax.check(on, LAYOUTS["transposed"](x), LAYOUTS["stepped"](dy), log)
 
 
 def cross_entropy(on: Subject) -> None:
