@@ -86,8 +86,7 @@ template <class T, int kRowThreads> struct NormBackward : RowKernel<kRowThreads>
                 g_sum += g;
                 g_xhat_sum += g * ((p.x.at(row, j) - mean) * rstd);
             }
-            float const g_mean =
-                p.mean ? reduce<float, kRowThreads>(g_sum, shared.g, Sum{}) / float(p.columns) : 0.0f;
+            float const g_mean = p.mean ? reduce<float, kRowThreads>(g_sum, shared.g, Sum{}) / float(p.columns) : 0.0f;
             float const g_xhat_mean = reduce<float, kRowThreads>(g_xhat_sum, shared.g_xhat, Sum{}) / float(p.columns);
             for (int64_t j = lane; j < p.columns; j += kRowThreads) {
                 float const xhat = (p.x.at(row, j) - mean) * rstd;
