@@ -11,7 +11,7 @@ import numpy as np
 from pylayers import dtypes
 from pylayers.arrays import cupy_library
 from pylayers.arrays.torch_tensors import BITS, is_tensor, numpy_dtypes, torch_dtype
-from pylayers.backends.sizes import EIGHT_BITS
+from pylayers.backends.sizes import FLOAT8
 
 from .contract import Array
 from .places import HostPlace
@@ -90,7 +90,7 @@ class CudaPlace(HostPlace):
         wide = np.float64 if dtype == "float64" else np.float32
         x = self._numbers.standard_normal(tuple(shape), dtype=wide)
         x *= wide(scale)
-        if dtypes.DTYPES[dtype] in EIGHT_BITS:  # of which CuPy has arrays, but no arithmetic
+        if dtypes.DTYPES[dtype] in FLOAT8:  # of which CuPy has arrays, but no arithmetic
             if self.torch_module() is None:
                 raise NotImplementedError(f"{dtype} on a GPU is rounded by torch, which is not installed with CUDA")
             return self.array(self.torch(x).to(torch_dtype(dtypes.DTYPES[dtype])))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pylayers import dtypes
 from pylayers.backends.contract import Pads, Sizes
 
-EIGHT_BITS = frozenset((dtypes.float8_e4m3fn, dtypes.float8_e5m2))
-FLOATING = dtypes.FLOATING - EIGHT_BITS  # what layers compute in; in native byte order
+FLOAT8 = frozenset((dtypes.float8_e4m3fn, dtypes.float8_e5m2))
+FLOATING = dtypes.FLOATING - FLOAT8  # what layers compute in; in native byte order
 
 
 def convolved(size: Sizes, kernel: Sizes, stride: Sizes, padding: Pads, dilation: Sizes) -> Sizes:

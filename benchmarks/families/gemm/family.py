@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pylayers import backends, ops
+from pylayers.backends.contract.op import EIGHT_BITS
 from pylayers.context import get_float32_matmul_precision, set_float32_matmul_precision
 
 from ...harness import peers, truth
@@ -16,7 +17,6 @@ name = "gemm"
 cases: Sequence[Case] = CASES
 changed: Sequence[str] = ()
 
-EIGHT_BITS = ("int8", "float8_e4m3fn", "float8_e5m2")
 INSTRUCTION_K = {"float32": 0, "tf32": 8, "bfloat16": 16, "float16": 16, "float8_e4m3fn": 32, "float8_e5m2": 32}
 STEEPEST = 1.13  # the largest slope of the activations: gelu's, at sqrt(2)
 CHECKED = 2**28  # products of two numbers that a check computes, at most, beyond a row of each strip

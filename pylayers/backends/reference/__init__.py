@@ -3,24 +3,7 @@
 from __future__ import annotations
 
 from pylayers.backends.contract import OPS
-from pylayers.backends.reference import (
-    activation,
-    adam,
-    attention,
-    column_sum,
-    conv,
-    cross_entropy,
-    dropout,
-    gemm,
-    gradient_norm,
-    norm,
-    pool,
-    sgd,
-    softmax,
-)
-
-# Named one by one, so that what reads imports sees what a result of the reference rests on.
-MODULES = (
+from pylayers.backends.reference import (  # by name, so that what reads imports sees what the reference rests on
     activation,
     adam,
     attention,
@@ -43,9 +26,8 @@ class Reference:
     name = "reference"
 
     def __init__(self) -> None:
-        families = {module.__name__.rpartition(".")[2]: module for module in MODULES}
         for op in OPS.values():
-            setattr(self, op.name, getattr(families[op.family], op.name))
+            setattr(self, op.name, getattr(globals()[op.family], op.name))
 
     def __repr__(self) -> str:
         return "Reference()"

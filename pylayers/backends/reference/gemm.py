@@ -14,14 +14,14 @@ from pylayers.backends.reference.parallel import elementwise
 from pylayers.backends.reference.precision import cast_to, widened
 from pylayers.backends.reference.products import matmul
 from pylayers.backends.reference.rows import by_rows
-from pylayers.backends.sizes import EIGHT_BITS
+from pylayers.backends.sizes import FLOAT8
 from pylayers.errors import expected
 
 # What a product of such operands may be asked for; the first is what it is unless asked. Others keep their dtype.
 PRODUCTS: dict[np.dtype[Any], tuple[np.dtype[Any], ...]] = {
     dtypes.float16: (dtypes.float16, dtypes.float32),
     dtypes.bfloat16: (dtypes.bfloat16, dtypes.float32),
-    **dict.fromkeys(EIGHT_BITS, (dtypes.bfloat16, dtypes.float16, dtypes.float32)),
+    **dict.fromkeys(FLOAT8, (dtypes.bfloat16, dtypes.float16, dtypes.float32)),
     dtypes.int8: (dtypes.int32,),
 }
 SCALED_INTEGERS = (dtypes.float32, dtypes.bfloat16, dtypes.float16)
